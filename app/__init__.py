@@ -1,0 +1,1 @@
+"""Ask your papers: local retrieval and a local xLSTM."""
