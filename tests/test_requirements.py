@@ -1,4 +1,4 @@
-"""requirements.txt: compiled, pinned, free of index addresses; requirements.in: every line says who needs it."""
+"""requirements.txt: compiled, pinned, without addresses; requirements.in: who needs each line."""
 
 import re
 import subprocess

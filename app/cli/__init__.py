@@ -1,4 +1,4 @@
-"""The command line: `python -m app COMMAND`. One file per command; each parses, calls the library and prints.
+"""The command line: `python -m app COMMAND`, one file per command.
 
 It holds no logic of its own: whatever a command does, a line of Python does too.
 """
