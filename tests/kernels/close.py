@@ -1,0 +1,71 @@
+"""How kernels are compared, the tolerances, and random inputs. Knows no formulation."""
+
+import torch
+
+from app.kernels import State
+
+# Largest ||got - ref|| / ||ref|| of h, c, n and gradients; largest |got - ref| of m.
+# Beside each: the largest that the tests of this folder have shown.
+TOLERANCE = {
+    torch.float64: 1e-10,  # 4e-13
+    torch.float32: 5e-6,  # 1.2e-6
+    torch.bfloat16: 1.5e-2,  # 2.5e-3: h and gradients are rounded to 8 bits at the end
+}
+
+
+def assert_close(name, got, ref, tolerance, absolute=False):
+    """Relative 2-norm (or the largest difference); NaN and inf must be where `ref` has them."""
+    got, ref = got.detach().double().cpu(), ref.detach().double().cpu()
+    assert got.shape == ref.shape, f"{name}: shape {tuple(got.shape)}, wanted {tuple(ref.shape)}"
+    assert torch.isfinite(got).all(), f"{name}: {(~torch.isfinite(got)).sum()} values not finite"
+    off = (got - ref).abs()
+    error = off.max() if absolute else off.norm() / ref.norm().clamp(min=1e-30)
+    worst = tuple(int(x) for x in torch.unravel_index(off.argmax(), off.shape))
+    assert error <= tolerance, f"{name}: error {error:.2e} > {tolerance:.0e}, worst at {worst}"
+
+
+def assert_same_state(got, ref, tolerance):
+    """Compare c, n and m of two triples that must have the same stabiliser."""
+    for name, x, y in zip(("c", "n"), got, ref):
+        assert_close(name, x, y, tolerance)
+    assert_close("m", got.m, ref.m, max(2 * tolerance, 1e-12), absolute=True)
+
+
+def inputs(s, dk, dv, *, b=2, h=2, dtype=torch.float32, seed=0, low=-6.0, high=5.0, device="cpu"):
+    """q, k, v, i, f as a trained model has them: i around `low` or 0, f around `high` or 0."""
+    g = torch.Generator().manual_seed(seed)
+    q, k, v = (torch.randn(b, h, s, d, generator=g) for d in (dk, dk, dv))
+    i = torch.randn(b, h, s, generator=g) + low * (torch.rand(b, h, s, generator=g) < 0.5)
+    f = 2 * torch.randn(b, h, s, generator=g) + high * (torch.rand(b, h, s, generator=g) < 0.8)
+    return tuple(x.to(device, dtype) for x in (q, k, v, i, f))
+
+
+def carried(dk, dv, *, b=2, h=2, dtype=torch.float32, seed=1, device="cpu"):
+    """A state as after some tokens."""
+    g = torch.Generator().manual_seed(seed)
+    c, n, m = (torch.randn(b, h, *x, generator=g) for x in ((dk, dv), (dk,), ()))
+    return State(*(x.to(device, dtype) for x in (c, n, 2 * m)))
+
+
+def double(x):
+    """The same tensors in float64: what a reference is computed from."""
+    return (
+        type(x)(*(y.double() for y in x)) if isinstance(x, State) else tuple(y.double() for y in x)
+    )
+
+
+def gradients(fn, x, state, seed=2, **options):
+    """Results and gradients of a loss that weighs h, c, n and m by fixed random numbers."""
+    leaves = [y.clone().requires_grad_() for y in (*x, *(state or ()))]
+    h, last = fn(*leaves[:5], State(*leaves[5:]) if state else None, **options)
+    g = torch.Generator().manual_seed(seed)
+    loss = sum(
+        (y.double() * torch.randn(y.shape, generator=g, dtype=torch.float64).to(y.device)).sum()
+        for y in (h, *last)
+    )
+    return (h, last), torch.autograd.grad(loss, leaves)
+
+
+def names(state):
+    """Names of the gradients that `gradients` returns."""
+    return [*"qkvif", *(["c0", "n0", "m0"] if state else [])]
