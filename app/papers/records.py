@@ -1,4 +1,7 @@
-"""The records that every other part passes around: papers, pages, chunks, passages. No logic beyond views of them."""
+"""The records that every other part passes around: papers, pages, chunks, passages.
+
+Views of them at most; no reading, no searching.
+"""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -9,7 +12,7 @@ Part = Literal["main", "references", "appendix", "figure"]
 class PaperError(Exception):
     """A paper cannot be used. The message names the file, the reason and the way out."""
 
-    def __init__(self, file: str, reason: str, remedy: str):
+    def __init__(self, file: str, reason: str, remedy: str) -> None:
         super().__init__(f"{file}: {reason}; {remedy}")
         self.file, self.reason, self.remedy = file, reason, remedy
 
@@ -24,11 +27,15 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page. `number` is physical and starts at 1; `label` is the number printed on it."""
+    """One page. `number` is physical and starts at 1; `label` is the number printed on it.
+
+    `part` is the part in which the page begins; references may start further down on it.
+    """
 
     number: int
     label: str
     text: str
+    part: Part = "main"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,10 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Paper:
-    """A PDF as read: cleaned pages, headings, and the pages that could not be read with the reason."""
+    """A PDF as read: cleaned pages, headings, and the pages that could not be read with the reason.
+
+    `figures` are the runs of axis ticks, labels and cells that stand among the pages' text.
+    """
 
     file: str
     sha256: str
@@ -51,6 +61,7 @@ class Paper:
     pages: tuple[Page, ...]
     sections: tuple[Section, ...]
     skipped: tuple[tuple[int, str], ...] = ()
+    figures: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,179 @@
+"""Mending of what PDFs do to characters: fonts' encodings, accents, hyphens, running heads, numbers.
+
+Works on lines with their place on the page; it never decides what a line is for.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from typing import NamedTuple
+
+LIGATURES = {"\x0b": "ff", "\x0c": "fi", "\r": "fl", "\x0e": "ffi", "\x0f": "ffl"}  # TeX's OT1
+ACCENTS = {"´": "\u0301", "`": "\u0300", "¨": "\u0308", "^": "\u0302", "ˆ": "\u0302", "˜": "\u0303",
+           "¯": "\u0304", "˘": "\u0306", "ˇ": "\u030c", "˚": "\u030a", "¸": "\u0327", "˙": "\u0307",
+           "˝": "\u030b"}  # fmt: skip
+PLAIN = {"´": "'", "¨": '"', "ˆ": "^", "˜": "~", "¯": "-", "\u2010": "-", "\u2011": "-",
+         "¸": ",", "˙": "", "˘": "", "˚": "°", "˝": '"', "\u2044": "/"}  # fmt: skip
+UNREADABLE = "\ufffd"
+STAMP = re.compile(r"^arXiv:\s?((?:\d{4}\.\d{4,5}|[a-z-]+(?:\.[A-Z]{2})?/\d{7})(?:v\d+)?)\b")
+WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
+LINE_END_HALF = re.compile(r"([^\W\d_]+(?:-[^\W\d_]+)*)-$")
+LINE_START_HALF = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
+
+
+class Line(NamedTuple):
+    """A line of a page: text, left edge and base line in points, type size, bold, turned sideways."""
+
+    text: str
+    x: float
+    y: float
+    size: float
+    bold: bool = False
+    turned: bool = False
+
+
+class FontFaults(NamedTuple):
+    """What a file's fonts do to its text throughout."""
+
+    slashes: bool
+    ligatures: bool
+
+
+def find_font_faults(text: str) -> FontFaults:
+    """Look for glyph names that kept a slash, and for ligatures that came as control characters."""
+    marks = len(re.findall(r"[0-9.,;:()]", text))
+    slashed = len(re.findall(r"/[0-9.,;:()]", text))
+    between = len(re.findall(r"[a-z]/?[\x0b-\x0f][a-z]", text))
+    return FontFaults(slashes=marks > 200 and slashed * 2 > marks, ligatures=between >= 20)
+
+
+def mend_characters(text: str, faults: FontFaults = FontFaults(False, False)) -> str:
+    """One line in plain Unicode (NFKC): no ligatures, control or private-use characters.
+
+    A control character that stands for a sign of its own becomes U+FFFD: a sign was there and cannot
+    be read. Letters with a separate accent are composed where Unicode has the composed letter.
+    """
+    if faults.slashes:
+        text = re.sub(r"/(?=[^\w\s]|[\d_\x00-\x1f])", "", text)
+    if faults.ligatures:
+        text = re.sub(
+            r"(?<=[^\W\d_])[\x0b-\x0f]|[\x0b-\x0f](?=[^\W\d_])", lambda m: LIGATURES[m[0]], text
+        )
+    text = compose_accents(text)
+    text = "".join(PLAIN.get(char, char) for char in text)
+    text = unicodedata.normalize("NFKC", text)
+    text = "".join(map(_readable, text))
+    return re.sub(r"[ \u2028\u2029]+", " ", text).strip()
+
+
+def compose_accents(text: str) -> str:
+    """Put spacing accents onto the letter after them: "detecci´on" becomes "detección"."""
+
+    def compose(match: re.Match[str]) -> str:
+        letter = {"ı": "i", "ȷ": "j"}.get(match[2], match[2])
+        composed = unicodedata.normalize("NFC", letter + ACCENTS[match[1]])
+        return composed if len(composed) == 1 else match[0]
+
+    return re.sub(r"([´`¨ˆ˜¯˘ˇ˚¸˙˝]) ?([^\W\d_])", compose, text)
+
+
+def _readable(char: str) -> str:
+    category = unicodedata.category(char)
+    if char in "\t\xa0" or category == "Zs":
+        return " "
+    if category == "Cc":
+        return UNREADABLE
+    if char == "\xad":
+        return "-"
+    return "" if category in ("Cf", "Co", "Cs", "Cn") else char
+
+
+def vocabulary(lines: list[Line]) -> Counter[str]:
+    """Lower-case words of the lines with their counts, without the halves at line ends and starts."""
+    counts: Counter[str] = Counter()
+    after_hyphen = False
+    for line in lines:
+        text = line.text
+        if after_hyphen:
+            text = LINE_START_HALF.sub("", text, count=1) if text[:1].islower() else text
+        after_hyphen = bool(LINE_END_HALF.search(text))
+        if after_hyphen:
+            text = LINE_END_HALF.sub("", text)
+        for word in WORD.findall(text.lower()):
+            counts[word] += 1
+            if "-" in word:
+                counts.update(word.split("-"))
+    return counts
+
+
+def join_lines(before: str, after: str, words: Counter[str]) -> str:
+    """Two consecutive lines as one text; a word hyphenated between them is made whole.
+
+    The hyphen stays in true compounds: where the file writes the word with it more often than
+    without, or writes both halves as words of their own and never the whole.
+    """
+    left, right = LINE_END_HALF.search(before), LINE_START_HALF.match(after)
+    if not left or not right:
+        glued = before.endswith("-") and not before.endswith(" -") and after[:1].isalnum()
+        return before + after if glued else f"{before} {after}"
+    if not after[0].islower():
+        return before + after
+    half, rest = left[1].lower(), right[0].lower()
+    whole, compound = words[half + rest], words[f"{half}-{rest}"]
+    two_words = words[half.split("-")[-1]] > 0 and words[rest.split("-")[0]] > 0 and len(half) > 2
+    keep = compound > whole or (not whole and two_words)
+    return before + after if keep else before[:-1] + after
+
+
+def drop_page_furniture(pages: list[list[Line]]) -> tuple[list[list[Line]], str | None]:
+    """Pages without running heads, page numbers and the arXiv stamp; and the stamp's id."""
+    stamp = None
+    for lines in pages[:2]:
+        for i, line in enumerate(lines):
+            if found := STAMP.match(line.text):
+                stamp = stamp or found[1]
+                del lines[i]
+                break
+    pages = [list(lines) for lines in pages]
+    _drop_repeated(pages)
+    _drop_numbers(pages)
+    return pages, stamp
+
+
+def _drop_repeated(pages: list[list[Line]]) -> None:
+    """Take out lines that stand at the same place with the same words on a third of the pages."""
+
+    def key(line: Line) -> tuple[str, int]:
+        return re.sub(r"\d+", "#", line.text), round(line.y / 3)
+
+    edges = [[*lines[:3], *lines[-3:]] for lines in pages]
+    counts = Counter(k for lines in edges for k in {key(line) for line in lines})
+    least = max(3, round(len(pages) * 0.35))
+    heads = {k for k, n in counts.items() if n >= least and re.search(r"[^\W\d_]", k[0])}
+    for lines, edge in zip(pages, edges):
+        drop = {line for line in edge if key(line) in heads}
+        lines[:] = [line for line in lines if line not in drop]
+
+
+def _drop_numbers(pages: list[list[Line]]) -> None:
+    """Take out a lone number that is the page's own: the page index plus one constant of the file."""
+
+    def offset(number: int, line: Line) -> tuple[str, int] | None:
+        if not re.fullmatch(r"\d{1,6}", line.text):
+            return None
+        own = str(number)
+        if len(line.text) > len(own) and line.text.startswith(own) and len(line.text) > 3:
+            return "doubled", int(line.text[len(own) :]) - number
+        return "single", int(line.text) - number
+
+    for place in (-1, 0):
+        found = {n: offset(n, lines[place]) for n, lines in enumerate(pages, 1) if lines}
+        counts = Counter(value for value in found.values() if value)
+        if not counts:
+            continue
+        constant, pages_with_it = counts.most_common(1)[0]
+        if pages_with_it < max(2, 0.3 * len(pages)):
+            continue
+        for number, value in found.items():
+            if value == constant:
+                del pages[number - 1][place]

@@ -1,0 +1,240 @@
+"""From lines with their place on a page to paragraphs, captions, table rows and figure labels.
+
+Geometry and line shapes only; it knows nothing of sections and never looks at another page's text.
+"""
+
+import re
+import statistics
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from app.papers.clean import Line, join_lines
+
+Kind = Literal["prose", "heading", "caption", "row", "figure"]
+
+CAPTION = re.compile(
+    r"(?:Figure|Fig\.|FIGURE|Table|TABLE|Algorithm|Listing)\s+[A-Z]?\.?\d+\w?\s*[:.|]"
+)
+BULLET = re.compile(r"[•●▪◦∙·■–*]\s|\(?(?:[ivx]{1,4}|\d{1,2}|[a-z])[.)]\s+[A-Z“\"]")
+REFERENCE_MARK = re.compile(r"\[\w{1,12}\]\s|\d{1,3}\.\s+[A-Z]")
+FIGURE_RUN, FIGURE_WORDS = 8, 4  # so many lines of fewer words than this are labels or numbers
+END = re.compile(r"[.!?:;…][\"'”’)\]]*\d{0,3}$")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A paragraph or other unit of a page: its kind, text, type size, and whether a heading and which."""
+
+    kind: Kind
+    text: str
+    size: float
+    heading: str = ""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What is usual in a file: type size of its prose and distance of its lines, in points."""
+
+    size: float
+    leading: float
+
+
+def measure(pages: list[list[Line]]) -> Measures:
+    """Most used type size by characters, and the median distance of its lines."""
+    sizes: Counter[float] = Counter()
+    for lines in pages:
+        for line in lines:
+            sizes[line.size] += len(line.text) if len(line.text) > 25 else 0
+    size = sizes.most_common(1)[0][0] if sizes else 10.0
+    gaps = [
+        before.y - line.y
+        for lines in pages
+        for before, line in zip(lines, lines[1:])
+        if line.size == before.size == size and 0.8 * size < before.y - line.y < 2.5 * size
+    ]
+    return Measures(size, statistics.median(gaps) if gaps else 1.2 * size)
+
+
+def page_blocks(
+    lines: list[Line],
+    headings: dict[int, tuple[int, str]],
+    usual: Measures,
+    words: Counter[str],
+    references: bool,
+    figures_from: int = 0,
+) -> list[Block]:
+    """Blocks of one page in reading order.
+
+    `headings` maps the index of a heading's first line to (number of lines, title); from line
+    `figures_from` on, runs of short lines are figure text; `references` says that the page lies in
+    the list of references, where each item is a block.
+    """
+    kinds = line_kinds(lines, headings, usual, figures_from)
+    blocks: list[Block] = []
+    group: list[Line] = []
+    kind: Kind = "prose"
+
+    def close() -> None:
+        if group:
+            blocks.append(make_block(kind, group, words))
+            group.clear()
+
+    skip_to = 0
+    for i, line in enumerate(lines):
+        if i < skip_to:
+            continue
+        if i in headings:
+            close()
+            count, title = headings[i]
+            skip_to = i + count
+            text = join_all([each.text for each in lines[i:skip_to]], words)
+            blocks.append(Block("heading", text, line.size, title))
+            continue
+        following = lines[i + 1] if i + 1 < len(lines) else None
+        if group and starts_block(group[-1], line, following, kind, kinds[i], usual, references):
+            close()
+        if not group:
+            kind = kinds[i]
+        group.append(line)
+    close()
+    return finish_paragraphs(blocks, usual, words)
+
+
+def make_block(kind: Kind, group: list[Line], words: Counter[str]) -> Block:
+    """One block of the lines of `group`."""
+    size = Counter(line.size for line in group).most_common(1)[0][0]
+    texts = [line.text for line in group]
+    text = " ".join(texts) if kind in ("figure", "row") else join_all(texts, words)
+    return Block(kind, text, size)
+
+
+def join_all(texts: list[str], words: Counter[str]) -> str:
+    """Lines of one paragraph as one text."""
+    joined = texts[0]
+    for text in texts[1:]:
+        joined = join_lines(joined, text, words)
+    return joined
+
+
+def line_kinds(
+    lines: list[Line], headings: dict[int, tuple[int, str]], usual: Measures, figures_from: int
+) -> list[Kind]:
+    """Kind of each line by itself and by the run in which it stands."""
+    kinds: list[Kind] = []
+    for line in lines:
+        if CAPTION.match(line.text):
+            kinds.append("caption")
+        else:
+            kinds.append("row" if is_row(line.text) else "prose")
+    start = figures_from
+    for i in range(figures_from, len(lines) + 1):
+        short = i < len(lines) and (
+            len(lines[i].text.split()) < FIGURE_WORDS
+            and i not in headings
+            and kinds[i] != "caption"
+        )
+        if short:
+            continue
+        if i - start >= FIGURE_RUN:
+            kinds[start:i] = ["figure"] * (i - start)
+        start = i + 1
+    return kinds
+
+
+def is_row(text: str) -> bool:
+    """Whether a line reads as an equation or a row of a table: few of its tokens are words."""
+    tokens = text.split()
+    plain = sum(
+        bool(re.fullmatch(r"[(\[“\"'‘]*[^\W\d_][^\W\d_’'-]+[.,;:)\]”\"'’?!-]*", t)) for t in tokens
+    )
+    numbers = sum(bool(re.search(r"\d|[=+∈⊙]", t)) for t in tokens)
+    return len(tokens) >= 3 and plain * 2 < len(tokens) and numbers >= 2
+
+
+def starts_block(
+    before: Line, line: Line, following: Line | None, kind: Kind, own: Kind, usual: Measures,
+    references: bool,
+) -> bool:  # fmt: skip
+    """Whether `line` begins a new block after `before`, the last line of a block of `kind`."""
+    if own == "caption" or (own == "figure") != (kind == "figure"):
+        return True
+    if own == "figure":
+        return False
+    if kind == "row" or own == "row":
+        return not (kind != "row" and own == "row" and goes_on(before, line, usual))
+    if abs(line.size - before.size) > 0.35 and len(line.text) > 12 and len(before.text) > 12:
+        return True
+    if BULLET.match(line.text) and END.search(before.text):
+        return True
+    ended = bool(END.search(before.text))
+    drop = before.y - line.y
+    if drop < -1:  # up: the next column, or a float's end
+        return ended and (is_indented(line, following) or line.text[:1].isupper())
+    if drop > 1.45 * max(usual.leading, 1.1 * line.size) and (ended or drop > 3 * usual.leading):
+        return True
+    if references:
+        return starts_reference(before, line, following)
+    return ended and is_indented(line, following)
+
+
+def goes_on(before: Line, line: Line, usual: Measures) -> bool:
+    """Whether a line of signs belongs to the running text: same edge, next line, same size."""
+    close = 0 < before.y - line.y < 1.3 * usual.leading
+    return close and abs(before.x - line.x) < 2 and not END.search(before.text)
+
+
+def is_indented(line: Line, following: Line | None) -> bool:
+    """Whether the first line of a paragraph is set in, measured against the line below it."""
+    if following is None or not 0 < line.y - following.y < 2.5 * line.size:
+        return False
+    return 0.7 * line.size < line.x - following.x < 4 * line.size
+
+
+def starts_reference(before: Line, line: Line, following: Line | None) -> bool:
+    """Whether a line opens an item of the list of references: a mark, or a hanging edge."""
+    if REFERENCE_MARK.match(line.text):
+        return True
+    return bool(END.search(before.text)) and (
+        line.x < before.x - 0.5 * line.size
+        or (following is not None and line.x < following.x - 0.5 * line.size)
+    )
+
+
+def finish_paragraphs(blocks: list[Block], usual: Measures, words: Counter[str]) -> list[Block]:
+    """Bring together a paragraph that a footnote, a caption or a figure interrupts.
+
+    The interrupting blocks come after it: nobody reads a footnote in the middle of a sentence.
+    """
+    result = list(blocks)
+    i = 0
+    while i < len(result):
+        block = result[i]
+        if block.kind == "prose" and abs(block.size - usual.size) < 0.4 and is_open(block.text):
+            rest = continuation(result, i, usual)
+            if rest is not None:
+                text = join_lines(block.text, result[rest].text, words)
+                result[i] = replace(block, text=text)
+                del result[rest]
+                continue
+        i += 1
+    return result
+
+
+def is_open(text: str) -> bool:
+    """Whether a paragraph stops in the middle of a sentence."""
+    return not END.search(text) and len(text.split()) > 4
+
+
+def continuation(blocks: list[Block], i: int, usual: Measures) -> int | None:
+    """Index of the block that goes on with the open paragraph `i`, past floats and footnotes only."""
+    for j in range(i + 1, len(blocks)):
+        block = blocks[j]
+        if block.kind == "heading":
+            return None
+        if block.kind == "prose" and abs(block.size - usual.size) < 0.4:
+            goes = block.text[:1].islower() and len(block.text.split()) > 3
+            return j if goes else None
+        if block.kind == "row" and j == i + 1:
+            return None  # a displayed equation: the sentence goes on through it
+    return None
