@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from app.papers.layout import CAPTION
 from app.papers.records import Chunk, Page, Paper, Part, Section, Sentence, Span
 from app.papers.sentences import split_sentences
 
@@ -17,9 +18,9 @@ CountTokens = Callable[[str], int]
 class ChunkSettings:
     """How a paper is cut.
 
-    `words` is what a chunk aims at; it may reach `most_words`, and what the embedder reads bounds it
-    anyway. `overlap` is the number of sentences that a chunk repeats from the one before it on the
-    same page: 0 or 1.
+    `words` is what a chunk aims at; it may reach `most_words`, and what the embedder reads bounds
+    it anyway. `overlap` is the number of sentences that a chunk repeats from the one before it on
+    the same page: 0 or 1.
     """
 
     words: int = 130
@@ -45,6 +46,7 @@ class Unit(NamedTuple):
     part: Part
     ends_paragraph: bool
     is_heading: bool
+    is_caption: bool
 
 
 def chunk_paper(
@@ -82,7 +84,7 @@ def chunk_paper(
 class _Counter:
     """Tokens of places in the pages, against the most that the embedder reads."""
 
-    def __init__(self, texts: dict[int, str], count_tokens: CountTokens, max_tokens: int):
+    def __init__(self, texts: dict[int, str], count_tokens: CountTokens, max_tokens: int) -> None:
         self.texts, self.count_tokens, self.max_tokens = texts, count_tokens, max_tokens
 
     def text(self, spans: Iterable[Span]) -> str:
@@ -119,17 +121,11 @@ def _units(paper: Paper, count: _Counter) -> Iterator[Unit]:
                     if rest:
                         taken = rest.end - rest.start
                         spans = (*spans, rest)
+                caption = i == 0 and bool(CAPTION.match(page.text, start))
                 for piece in _fitting(spans, count):
                     text = count.text(piece)
-                    yield Unit(
-                        piece,
-                        len(text.split()),
-                        count.count_tokens(text),
-                        section,
-                        part,
-                        last,
-                        heading,
-                    )
+                    sizes = len(text.split()), count.count_tokens(text)
+                    yield Unit(piece, *sizes, section, part, last, heading, caption)
 
 
 def _paragraphs(text: str) -> Iterator[tuple[int, int]]:
@@ -149,7 +145,7 @@ def _place(places: list[Section], page: int, start: int) -> tuple[str, Part, boo
         if (section.span.page, section.span.start) > (page, start):
             break
         title, part = section.title, section.part
-        heading = section.span[:2] == (page, start)
+        heading = section.span[:2] == (page, start) and section.span.end > start
     return title, part, heading
 
 
@@ -196,7 +192,7 @@ def _rest_of_sentence(
 
 
 def _fitting(spans: tuple[Span, ...], count: _Counter) -> Iterator[tuple[Span, ...]]:
-    """The sentence itself, or pieces of it cut at blanks where it is longer than the embedder reads."""
+    """The sentence, or pieces of it cut at blanks where it is longer than the embedder reads."""
     if count.tokens(spans) <= count.max_tokens:
         yield spans
         return
@@ -257,13 +253,15 @@ def _pack(run: list[Unit], settings: ChunkSettings, count: _Counter) -> Iterator
     start = 0
     while start < len(run):
         left = sum(unit.words for unit in run[start:])
-        target = left / max(1, round(left / settings.words))
+        pieces = max(1, round(left / settings.words), -(-left // settings.most_words))
+        target = left / pieces
         stop = start + 1
         words, tokens = run[start].words, run[start].tokens
         while stop < len(run):
             unit = run[stop]
-            enough = words >= target * (0.8 if run[stop - 1].ends_paragraph else 0.95)
-            if enough or words + unit.words > settings.most_words:
+            if _is_enough(words, unit, run[stop - 1], target) or (
+                words + unit.words > settings.most_words
+            ):
                 break
             if tokens + unit.tokens > count.max_tokens and not _fits(run[start : stop + 1], count):
                 break
@@ -271,6 +269,15 @@ def _pack(run: list[Unit], settings: ChunkSettings, count: _Counter) -> Iterator
             stop += 1
         yield run[start:stop]
         start = stop - settings.overlap if stop < len(run) and stop - start > 1 else stop
+
+
+def _is_enough(words: int, unit: Unit, before: Unit, target: float) -> bool:
+    """Whether a chunk of so many words better ends before `unit`."""
+    if unit.is_caption:
+        return words >= 0.5 * target
+    if before.ends_paragraph:
+        return words >= 0.8 * target
+    return words + unit.words / 2 > target
 
 
 def _fits(units: list[Unit], count: _Counter) -> bool:

@@ -1,4 +1,4 @@
-"""Mending of what PDFs do to characters: fonts' encodings, accents, hyphens, running heads, numbers.
+"""Mending of what PDFs do to text: encodings, accents, hyphens, running heads, page numbers.
 
 Works on lines with their place on the page; it never decides what a line is for.
 """
@@ -8,7 +8,9 @@ import unicodedata
 from collections import Counter
 from typing import NamedTuple
 
-LIGATURES = {"\x0b": "ff", "\x0c": "fi", "\r": "fl", "\x0e": "ffi", "\x0f": "ffl"}  # TeX's OT1
+# Codes of TeX's old text encoding (OT1) where a font's glyphs have no names that say so.
+LIGATURES = {"\x0b": "ff", "\x0c": "fi", "\r": "fl", "\x0e": "ffi", "\x0f": "ffl"}
+OT1_SIGNS = {"\x7f": "¨", "\x13": "´", "\x12": "`", "\\": "“", '"': "”", "{": "–", "|": "—"}
 ACCENTS = {"´": "\u0301", "`": "\u0300", "¨": "\u0308", "^": "\u0302", "ˆ": "\u0302", "˜": "\u0303",
            "¯": "\u0304", "˘": "\u0306", "ˇ": "\u030c", "˚": "\u030a", "¸": "\u0327", "˙": "\u0307",
            "˝": "\u030b"}  # fmt: skip
@@ -16,6 +18,10 @@ PLAIN = {"´": "'", "¨": '"', "ˆ": "^", "˜": "~", "¯": "-", "\u2010": "-", "
          "¸": ",", "˙": "", "˘": "", "˚": "°", "˝": '"', "\u2044": "/"}  # fmt: skip
 UNREADABLE = "\ufffd"
 STAMP = re.compile(r"^arXiv:\s?((?:\d{4}\.\d{4,5}|[a-z-]+(?:\.[A-Z]{2})?/\d{7})(?:v\d+)?)\b")
+# The blank that a font change leaves before an accent: "J ¨urgen", "EVALUACI ´ON".
+ACCENT_GAP = re.compile(
+    r"(?:(?<=[A-Z])(?= [´`¨ˆ˜] ?[A-Z])|(?<=\b[B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z])(?= [´`¨ˆ˜][a-zı])) "
+)
 WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
 LINE_END_HALF = re.compile(r"([^\W\d_]+(?:-[^\W\d_]+)*)-$")
 LINE_START_HALF = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
@@ -47,11 +53,14 @@ def find_font_faults(text: str) -> FontFaults:
     return FontFaults(slashes=marks > 200 and slashed * 2 > marks, ligatures=between >= 20)
 
 
-def mend_characters(text: str, faults: FontFaults = FontFaults(False, False)) -> str:
+NO_FAULTS = FontFaults(slashes=False, ligatures=False)
+
+
+def mend_characters(text: str, faults: FontFaults = NO_FAULTS) -> str:
     """One line in plain Unicode (NFKC): no ligatures, control or private-use characters.
 
-    A control character that stands for a sign of its own becomes U+FFFD: a sign was there and cannot
-    be read. Letters with a separate accent are composed where Unicode has the composed letter.
+    A control character that stands for a sign of its own becomes U+FFFD: a sign was there and
+    cannot be read. A letter and a separate accent are composed where Unicode has the letter.
     """
     if faults.slashes:
         text = re.sub(r"/(?=[^\w\s]|[\d_\x00-\x1f])", "", text)
@@ -59,6 +68,7 @@ def mend_characters(text: str, faults: FontFaults = FontFaults(False, False)) ->
         text = re.sub(
             r"(?<=[^\W\d_])[\x0b-\x0f]|[\x0b-\x0f](?=[^\W\d_])", lambda m: LIGATURES[m[0]], text
         )
+        text = "".join(OT1_SIGNS.get(char, char) for char in text)
     text = compose_accents(text)
     text = "".join(PLAIN.get(char, char) for char in text)
     text = unicodedata.normalize("NFKC", text)
@@ -68,6 +78,7 @@ def mend_characters(text: str, faults: FontFaults = FontFaults(False, False)) ->
 
 def compose_accents(text: str) -> str:
     """Put spacing accents onto the letter after them: "detecci´on" becomes "detección"."""
+    text = ACCENT_GAP.sub("", text)
 
     def compose(match: re.Match[str]) -> str:
         letter = {"ı": "i", "ȷ": "j"}.get(match[2], match[2])
@@ -89,7 +100,7 @@ def _readable(char: str) -> str:
 
 
 def vocabulary(lines: list[Line]) -> Counter[str]:
-    """Lower-case words of the lines with their counts, without the halves at line ends and starts."""
+    """Lower-case words of the lines with their counts, without the halves around line ends."""
     counts: Counter[str] = Counter()
     after_hyphen = False
     for line in lines:

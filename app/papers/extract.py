@@ -1,4 +1,4 @@
-"""The child process that opens a PDF: `python extract.py FILE FIRST_PAGE` prints one JSON line a page.
+"""The child process that opens a PDF: `extract.py FILE FIRST_PAGE` prints one JSON line a page.
 
 It only measures and prints; what the text means is decided by those who read its output. It runs
 apart from the program, so that a page that hangs or eats the memory costs that page alone.
@@ -11,14 +11,26 @@ import sys
 from typing import Any
 
 MEMORY_BYTES = 3 << 30  # a page that needs more than this is not text
+TYPE3_SIZE = 10.0  # bitmap fonts do not tell their size
+# Large brackets of TeX's extension font, which has no names that pypdf could map.
+CMEX = {
+    **dict.fromkeys(b"\x00\x10\x12\x20\x30\x40", "("),
+    **dict.fromkeys(b"\x01\x11\x13\x21\x31\x41", ")"),
+    **dict.fromkeys(b"\x02\x14\x22\x68", "["),
+    **dict.fromkeys(b"\x03\x15\x23\x69", "]"),
+    **dict.fromkeys(b"\x08\x1a\x28\x6e", "{"),
+    **dict.fromkeys(b"\x09\x1b\x29\x6f", "}"),
+    **dict.fromkeys(b"\x0c", "|"),
+    **dict.fromkeys(b"\x0d", "‖"),
+}
 
 
 class LineBuilder:
     """Gathers pypdf's text pieces of one page into lines with place and type size.
 
     A line is `[text, x, y, size, bold, turned]`: left edge and base line in points (origin at the
-    page's lower left), type size in points of most of its characters, whether most of them are bold,
-    and whether the text runs up or down the page.
+    page's lower left), type size in points of most of its characters, whether most of them are
+    bold, and whether the text runs up or down the page.
     """
 
     def __init__(self) -> None:
@@ -32,7 +44,12 @@ class LineBuilder:
         scale = math.hypot(tm[2] * cm[0] + tm[3] * cm[2], tm[2] * cm[1] + tm[3] * cm[3])
         x = tm[4] * cm[0] + tm[5] * cm[2] + cm[4]
         y = tm[4] * cm[1] + tm[5] * cm[3] + cm[5]
-        name = str((font or {}).get("/BaseFont", "")).lower()
+        font = font or {}
+        name = str(font.get("/BaseFont", "")).lower()
+        if font.get("/Subtype") == "/Type3":
+            scale, size = 1.0, TYPE3_SIZE
+        if "cmex" in name:
+            text = text.translate(CMEX)
         bold = any(mark in name for mark in ("bold", "medi", "cmbx", "black", "heavy"))
         for i, part in enumerate(text.split("\n")):
             if i:

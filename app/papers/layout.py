@@ -24,7 +24,7 @@ END = re.compile(r"[.!?:;…][\"'”’)\]]*\d{0,3}$")
 
 @dataclass(frozen=True)
 class Block:
-    """A paragraph or other unit of a page: its kind, text, type size, and whether a heading and which."""
+    """A paragraph or other unit of a page; `heading` names the section that begins with it."""
 
     kind: Kind
     text: str
@@ -56,6 +56,19 @@ def measure(pages: list[list[Line]]) -> Measures:
     return Measures(size, statistics.median(gaps) if gaps else 1.2 * size)
 
 
+def merge_drop_capitals(lines: list[Line], usual: Measures) -> list[Line]:
+    """Lines with a large first letter put back before the small letters that go on with it."""
+    merged: list[Line] = []
+    for line in lines:
+        capital = merged[-1] if merged else None
+        if capital and len(capital.text) == 1 and capital.size > 2 * usual.size:
+            if line.text[:1].islower():
+                merged[-1] = line._replace(text=capital.text + line.text)
+                continue
+        merged.append(line)
+    return merged
+
+
 def page_blocks(
     lines: list[Line],
     headings: dict[int, tuple[int, str]],
@@ -66,21 +79,24 @@ def page_blocks(
 ) -> list[Block]:
     """Blocks of one page in reading order.
 
-    `headings` maps the index of a heading's first line to (number of lines, title); from line
-    `figures_from` on, runs of short lines are figure text; `references` says that the page lies in
+    `headings` maps the index of a heading's first line to (number of lines, title), no lines for a
+    section that begins without a heading; from line `figures_from` on, runs of short lines are figure text; `references` says that the page lies in
     the list of references, where each item is a block.
     """
     kinds = line_kinds(lines, headings, usual, figures_from)
     blocks: list[Block] = []
     group: list[Line] = []
     kind: Kind = "prose"
+    opened = ""
+    skip_to = 0
 
     def close() -> None:
+        nonlocal opened
         if group:
-            blocks.append(make_block(kind, group, words))
+            blocks.append(replace(make_block(kind, group, words), heading=opened))
             group.clear()
+            opened = ""
 
-    skip_to = 0
     for i, line in enumerate(lines):
         if i < skip_to:
             continue
@@ -88,9 +104,11 @@ def page_blocks(
             close()
             count, title = headings[i]
             skip_to = i + count
-            text = join_all([each.text for each in lines[i:skip_to]], words)
-            blocks.append(Block("heading", text, line.size, title))
-            continue
+            if count:
+                text = join_all([each.text for each in lines[i:skip_to]], words)
+                blocks.append(Block("heading", text, line.size, title))
+                continue
+            opened = title
         following = lines[i + 1] if i + 1 < len(lines) else None
         if group and starts_block(group[-1], line, following, kind, kinds[i], usual, references):
             close()

@@ -20,6 +20,10 @@ from app.papers.records import Page, Paper, PaperError, Part, Section, Span
 
 SECONDS_PER_PAGE = 20.0
 END_MARK_BYTES = 4096
+COMMON_WORDS = frozenset(
+    ("the", "of", "and", "to", "in", "a", "is", "for", "with", "de", "la", "el", "en", "y", "que")
+    + ("der", "die", "und", "le", "les", "et", "des", "di", "il", "o", "da", "het", "och", "i")
+)
 
 
 def read_paper(path: Path | str, seconds_per_page: float = SECONDS_PER_PAGE) -> Paper:
@@ -166,10 +170,7 @@ def is_garbled(text: str) -> bool:
     """Whether text comes from a broken font encoding: few letters and blanks, or no common words."""
     good = sum(char.isalpha() or char == " " for char in text)
     tokens = re.findall(r"[^\W\d_]+", text.lower())
-    common = frozenset(
-        "the of and to in a is that for with de la el en y que der die und le les et des di".split()
-    )
-    share = sum(token in common for token in tokens) / max(1, len(tokens))
+    share = sum(token in COMMON_WORDS for token in tokens) / max(1, len(tokens))
     return good < 0.6 * len(text) or (len(tokens) > 100 and share < 0.02)
 
 
@@ -192,18 +193,20 @@ def build_paper(
     ]
     lines, arxiv_id = clean.drop_page_furniture(mended)
     usual = layout.measure(lines)
-    headings = structure.find_headings(lines, header["outline"], usual)
+    lines = [layout.merge_drop_capitals(page, usual) for page in lines]
+    title = structure.find_title(lines, header["title"], Path(file).stem)
+    headings = structure.find_headings(lines, header["outline"], usual, title)
     flat = [
         (n, i, title)
         for n, here in enumerate(headings, 1)
         for i, (_, title) in sorted(here.items())
     ]
-    parts = structure.divide([(n, title) for n, _, title in flat], len(lines))
+    parts = structure.divide([title for _, _, title in flat])
     pages, sections, figures = lay_out(lines, headings, flat, parts, usual, header["labels"])
     return Paper(
         file=file,
         sha256=sha256,
-        title=structure.find_title(lines, header["title"], Path(file).stem),
+        title=title[0],
         arxiv_id=arxiv_id,
         pages=tuple(pages),
         sections=tuple(sections),
@@ -239,11 +242,12 @@ def lay_out(
             start = len(text) + (1 if text else 0)
             text = f"{text}\n{block.text}" if text else block.text
             span = Span(number, start, len(text))
-            if block.kind == "heading":
+            if block.heading:
                 current = next(order)
                 page_part = current if start == 0 else page_part
-                sections.append(Section(block.heading, current, span))
-            elif block.kind == "figure":
+                end = span.end if block.kind == "heading" else start
+                sections.append(Section(block.heading, current, span._replace(end=end)))
+            if block.kind == "figure":
                 figures.append(span)
         pages.append(Page(number, label, text, page_part))
     return pages, sections, figures

@@ -18,7 +18,7 @@ class PaperError(Exception):
 
 
 class Span(NamedTuple):
-    """Characters `start` to `end` (exclusive) of the cleaned text of physical page `page` (from 1)."""
+    """Characters `start` to `end` (exclusive) of the cleaned text of page `page` (from 1)."""
 
     page: int
     start: int
@@ -49,7 +49,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Paper:
-    """A PDF as read: cleaned pages, headings, and the pages that could not be read with the reason.
+    """A PDF as read: cleaned pages, headings, and the pages that could not be read, with reasons.
 
     `figures` are the runs of axis ticks, labels and cells that stand among the pages' text.
     """
@@ -66,7 +66,7 @@ class Paper:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence of a chunk: characters `start` to `end` of the chunk's text, and where that stands."""
+    """A sentence of a chunk: characters `start` to `end` of its text, and where that stands."""
 
     text: str
     start: int

@@ -7,17 +7,101 @@ import re
 
 # Abbreviations after which a sentence goes on, without the last dot.
 ABBREVIATIONS = frozenset(
-    "al cf e.g i.e eg ie vs fig figs eq eqs eqn sec secs tab ref refs app ch chap vol no nos pp p "
-    "ed eds proc conf trans int univ dept inc ltd co corp dr prof mr mrs ms st approx resp viz "
-    "etc ca w.r.t i.i.d s.t a.k.a thm prop def lem cor alg ex jan feb mar apr jun jul aug sep sept "
-    "oct nov dec u.s u.k ph.d m.s b.s jr sr wrt aka".split()
+    (
+        "al",
+        "cf",
+        "e.g",
+        "i.e",
+        "eg",
+        "ie",
+        "vs",
+        "fig",
+        "figs",
+        "eq",
+        "eqs",
+        "eqn",
+        "sec",
+        "secs",
+        "tab",
+        "ref",
+        "refs",
+        "app",
+        "ch",
+        "chap",
+        "vol",
+        "no",
+        "nos",
+        "pp",
+        "p",
+        "ed",
+        "eds",
+        "proc",
+        "conf",
+        "trans",
+        "int",
+        "univ",
+        "dept",
+        "inc",
+        "ltd",
+        "co",
+        "corp",
+        "dr",
+        "prof",
+        "mr",
+        "mrs",
+        "ms",
+        "st",
+        "approx",
+        "resp",
+        "viz",
+        "etc",
+        "ca",
+        "w.r.t",
+        "i.i.d",
+        "s.t",
+        "a.k.a",
+        "thm",
+        "prop",
+        "def",
+        "lem",
+        "cor",
+        "alg",
+        "ex",
+        "jan",
+        "feb",
+        "mar",
+        "apr",
+        "jun",
+        "jul",
+        "aug",
+        "sep",
+        "sept",
+        "oct",
+        "nov",
+        "dec",
+        "u.s",
+        "u.k",
+        "ph.d",
+        "m.s",
+        "b.s",
+        "jr",
+        "sr",
+        "wrt",
+        "aka",
+    )
 )
 # Of these a sentence may well end, where a capital letter follows.
-MAY_END = frozenset("al etc no co inc ltd corp jr sr".split())
+MAY_END = frozenset(("al", "etc", "no", "co", "inc", "ltd", "corp", "jr", "sr"))
 # After these words a single capital is a name of a part, not an initial: "in Appendix A. We".
-LETTERED = frozenset("appendix section table figure part type case class group panel step".split())
+LETTERED = frozenset(
+    ("appendix", "section", "table", "figure", "part", "type", "case", "class", "group", "panel")
+)
 CANDIDATE = re.compile(r"[.!?…][\"'”’)\]]*(?=\s)|\n")
 NEXT_START = re.compile(r"\s*[\"'“‘(\[]*([^\s\"'“‘(\[])")
+# A small letter begins a sentence in names like "xLSTM", Greek signs, and "(ii)" of a list.
+SMALL_START = re.compile(r"\s*(?:\((?:[ivx]{1,4}|[a-z])\)\s|[a-z]{1,2}[A-Z]|[α-ωϕ]\s)")
+EQUATION_NUMBER = re.compile(r"\s*\([A-Z]?\.?\d{1,3}(?:\.\d{1,3})?\w?\)\s*$")
+LIST_NUMBER = re.compile(r"[:;.]\s+\(?\d{1,2}$")
 NUMBERED = re.compile(r"(?:^|\s)\(?(?:\d{1,2}(?:\.\d{1,2})*|[IVX]{1,4}|[A-Z])$")
 
 
@@ -49,7 +133,9 @@ def _ends_sentence(text: str, start: int, match: re.Match[str]) -> bool:
     if not following:
         return True
     first = following[1]
-    if first.islower() or first in ",;:)]–-=<>≤≥":
+    if first in ",;:)]–-=<>≤≥" or EQUATION_NUMBER.match(text, match.end()):
+        return False
+    if first.islower() and not SMALL_START.match(text, match.end()):
         return False
     sentence = text[start : match.start()]
     near = sentence[-160:]  # an unclosed bracket farther back is a fault of the text
@@ -70,6 +156,8 @@ def _dot_ends_sentence(sentence: str, first: str) -> bool:
         return any(name in LETTERED for name in sentence.lower().split()[-2:-1])
     if re.fullmatch(r"(?:[A-Z]\.-?)+[A-Z]", word):
         return False  # initials: "J.-P"
+    if LIST_NUMBER.search(sentence):
+        return False  # "...: 1. The first"
     alone = sentence.strip()
     # "2.", "3.1." or "A." alone before a heading or in front of an item of a list
     return not NUMBERED.fullmatch(alone) if len(alone) <= 8 else True
