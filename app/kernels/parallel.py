@@ -9,6 +9,9 @@ Never takes or returns a state. With lf = logsigmoid(f), s = 1 / sqrt(Dk):
 This is the recurrent form started at m = -inf instead of 0: they differ by the weight of eps only.
 """
 
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
 import torch
 from torch import Tensor
 
@@ -21,6 +24,22 @@ from app.kernels.state import (
     log_gates,
     scale,
 )
+
+
+@dataclass(frozen=True)
+class mLSTMBackendParallelConfig:
+    """The parallel form as a model's configuration names it."""
+
+    context_length: int = -1
+
+    def assign_model_config_params(self, model_config: Any) -> Self:
+        """Return a copy with the context length of `model_config`."""
+        return replace(self, context_length=model_config.context_length)
+
+    @property
+    def can_vmap_over_heads(self) -> bool:
+        """Whether `mlstm_parallel` may be mapped over a head axis that it does not see: yes."""
+        return True
 
 
 def mlstm_parallel(

@@ -82,7 +82,7 @@ def check_sequence(q: Tensor, k: Tensor, v: Tensor, i: Tensor, f: Tensor) -> Non
 
 
 def log_gates(i: Tensor, f: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return (log input gate, log forget gate) in `dtype`; f = -inf gives -inf, f = +inf gives 0."""
+    """Return log input and log forget gate in `dtype`; f = -inf gives -inf, f = +inf gives 0."""
     return i.to(dtype).clamp(max=LARGEST_I), functional.logsigmoid(f.to(dtype))
 
 

@@ -2,8 +2,6 @@
 
 import pytest
 import torch
-
-from app.kernels import mlstm_chunkwise, mlstm_parallel, mlstm_recurrent, mlstm_step, zero_state
 from tests.kernels.close import (
     TOLERANCE,
     assert_close,
@@ -15,9 +13,21 @@ from tests.kernels.close import (
     names,
 )
 
+from app.kernels import (
+    State,
+    mlstm_chunkwise,
+    mlstm_parallel,
+    mlstm_recurrent,
+    mlstm_step,
+    zero_state,
+)
+
 DTYPES = [torch.float64, torch.float32, torch.bfloat16]
 SHAPES = [(1, 16, 16), (63, 16, 32), (64, 48, 80), (65, 96, 24), (197, 20, 12)]
-ids = lambda x: "x".join(map(str, x)) if isinstance(x, tuple) else str(x).removeprefix("torch.")  # noqa: E731
+
+
+def ids(x):
+    return "x".join(map(str, x)) if isinstance(x, tuple) else str(x).removeprefix("torch.")
 
 
 @pytest.mark.parametrize("start", ["zero", "carried"])
@@ -83,8 +93,6 @@ def test_gradients_are_the_derivatives():
     state = tuple(y.requires_grad_() for y in carried(3, 2, b=1, dtype=torch.float64))
 
     def chunkwise(*a):
-        from app.kernels import State
-
         h, last = mlstm_chunkwise(*a[:5], State(*a[5:]), chunk_size=3)
         return (h, *last)
 
