@@ -20,7 +20,8 @@ UNREADABLE = "\ufffd"
 STAMP = re.compile(r"^arXiv:\s?((?:\d{4}\.\d{4,5}|[a-z-]+(?:\.[A-Z]{2})?/\d{7})(?:v\d+)?)\b")
 # The blank that a font change leaves before an accent: "J ¨urgen", "EVALUACI ´ON".
 ACCENT_GAP = re.compile(
-    r"(?:(?<=[A-Z])(?= [´`¨ˆ˜] ?[A-Z])|(?<=\b[B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z])(?= [´`¨ˆ˜][a-zı])) "
+    r"(?:(?<=[A-Z])(?= [´`¨ˆ˜] ?[A-Z])"
+    r"|(?<=\b[B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z])(?= [´`¨ˆ˜][a-zı])) "
 )
 WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
 LINE_END_HALF = re.compile(r"([^\W\d_]+(?:-[^\W\d_]+)*)-$")
@@ -81,6 +82,9 @@ def compose_accents(text: str) -> str:
     text = ACCENT_GAP.sub("", text)
 
     def compose(match: re.Match[str]) -> str:
+        before, after = match.string[: match.start()][-1:], match.string[match.end() :][:2]
+        if not before.isalpha() and not (len(after) == 2 and after.isalpha()):
+            return match[0]  # a sign of a formula: the "~O" of complexity is no Portuguese
         letter = {"ı": "i", "ȷ": "j"}.get(match[2], match[2])
         composed = unicodedata.normalize("NFC", letter + ACCENTS[match[1]])
         return composed if len(composed) == 1 else match[0]
@@ -167,7 +171,7 @@ def _drop_repeated(pages: list[list[Line]]) -> None:
 
 
 def _drop_numbers(pages: list[list[Line]]) -> None:
-    """Take out a lone number that is the page's own: the page index plus one constant of the file."""
+    """Take out a lone number that is the page's own: its index plus one constant of the file."""
 
     def offset(number: int, line: Line) -> tuple[str, int] | None:
         if not re.fullmatch(r"\d{1,6}", line.text):

@@ -39,6 +39,8 @@ class LineBuilder:
 
     def add(self, text: str, cm: list[float], tm: list[float], font: Any, size: float) -> None:
         """Take one piece as pypdf's `visitor_text` gives it."""
+        if not text:
+            return
         a = tm[0] * cm[0] + tm[1] * cm[2]
         b = tm[0] * cm[1] + tm[1] * cm[3]
         scale = math.hypot(tm[2] * cm[0] + tm[3] * cm[2], tm[2] * cm[1] + tm[3] * cm[3])

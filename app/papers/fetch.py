@@ -1,6 +1,6 @@
 """From what a user names (a file, a folder, an arXiv id) to the paths of PDF files.
 
-It reaches the network only for an arXiv id that is not in the folder, and never reads a paper's text.
+It reaches the network only for an arXiv id that is not in the folder, and never reads the text.
 """
 
 import os

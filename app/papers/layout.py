@@ -6,6 +6,7 @@ Geometry and line shapes only; it knows nothing of sections and never looks at a
 import re
 import statistics
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -18,8 +19,11 @@ CAPTION = re.compile(
 )
 BULLET = re.compile(r"[•●▪◦∙·■–*]\s|\(?(?:[ivx]{1,4}|\d{1,2}|[a-z])[.)]\s+[A-Z“\"]")
 REFERENCE_MARK = re.compile(r"\[\w{1,12}\]\s|\d{1,3}\.\s+[A-Z]")
+# A name, and a number at the end.
+TABLE_ROW = re.compile(r"^\D*[^\W\d_]{2,}.*\s[-+−]?\d[\d.,]*%?$")
 FIGURE_RUN, FIGURE_WORDS = 8, 4  # so many lines of fewer words than this are labels or numbers
-END = re.compile(r"[.!?:;…][\"'”’)\]]*\d{0,3}$")
+# The end of a sentence, also where a footnote's number follows it.
+END = re.compile(r"(?:[.!?:;…][\"'”’)\]]*|(?<=[^\W\d_])[.!?][\"'”’)\]]*\d{1,3})$")
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,11 @@ def merge_drop_capitals(lines: list[Line], usual: Measures) -> list[Line]:
     merged: list[Line] = []
     for line in lines:
         capital = merged[-1] if merged else None
-        if capital and len(capital.text) == 1 and capital.size > 2 * usual.size:
-            if line.text[:1].islower():
-                merged[-1] = line._replace(text=capital.text + line.text)
-                continue
-        merged.append(line)
+        large = capital and len(capital.text) == 1 and capital.size > 2 * usual.size
+        if large and line.text[:1].islower():
+            merged[-1] = line._replace(text=capital.text + line.text)
+        else:
+            merged.append(line)
     return merged
 
 
@@ -79,8 +83,8 @@ def page_blocks(
 ) -> list[Block]:
     """Blocks of one page in reading order.
 
-    `headings` maps the index of a heading's first line to (number of lines, title), no lines for a
-    section that begins without a heading; from line `figures_from` on, runs of short lines are figure text; `references` says that the page lies in
+    `headings` maps the index of a heading's first line to (number of lines, title), no lines for
+    a section that begins without a heading; from line `figures_from` on, runs of short lines are figure text; `references` says that the page lies in
     the list of references, where each item is a block.
     """
     kinds = line_kinds(lines, headings, usual, figures_from)
@@ -145,19 +149,41 @@ def line_kinds(
             kinds.append("caption")
         else:
             kinds.append("row" if is_row(line.text) else "prose")
-    start = figures_from
-    for i in range(figures_from, len(lines) + 1):
-        short = i < len(lines) and (
-            len(lines[i].text.split()) < FIGURE_WORDS
-            and i not in headings
-            and kinds[i] != "caption"
-        )
-        if short:
-            continue
-        if i - start >= FIGURE_RUN:
-            kinds[start:i] = ["figure"] * (i - start)
-        start = i + 1
+    for start, end in label_runs(lines, kinds, headings, usual, figures_from):
+        rows = sum(bool(TABLE_ROW.search(line.text)) for line in lines[start:end])
+        kinds[start:end] = ["row" if rows * 2 > end - start else "figure"] * (end - start)
     return kinds
+
+
+def label_runs(
+    lines: list[Line],
+    kinds: list[Kind],
+    headings: dict[int, tuple[int, str]],
+    usual: Measures,
+    first: int,
+) -> Iterator[tuple[int, int]]:
+    """Start and end of each long run of lines of a few words: labels, ticks, cells of a table.
+
+    A line of up to twice as many words between them does not end the run where its type is not the
+    prose's or it holds numbers only.
+    """
+
+    def words(i: int) -> int:
+        apart = i in headings or kinds[i] == "caption"
+        return 99 if apart else len(lines[i].text.split())
+
+    def bridges(i: int) -> bool:
+        other = abs(lines[i].size - usual.size) > 0.4 or lines[i].turned
+        other = other or bool(re.fullmatch(r"[\d\s.,%±−–+()]+", lines[i].text))
+        return other and words(i) < 2 * FIGURE_WORDS and not END.search(lines[i].text)
+
+    start = first
+    for i in range(first, len(lines) + 1):
+        if i < len(lines) and (words(i) < FIGURE_WORDS or bridges(i)):
+            continue
+        if sum(words(j) < FIGURE_WORDS for j in range(start, i)) >= FIGURE_RUN:
+            yield start, i
+        start = i + 1
 
 
 def is_row(text: str) -> bool:

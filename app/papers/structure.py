@@ -215,7 +215,7 @@ def _drop_title_block(
 
 
 def _mark_numbered_list(pages: list[list[Line]], found: list[dict[int, tuple[int, str]]]) -> None:
-    """References without a heading: where "1." to "10." open lines one after the other at the end."""
+    """References without a heading: where "1." to "10." open lines in turn near the end."""
     marks = [
         (page, i, int(match[1]))
         for page, lines in enumerate(pages)
