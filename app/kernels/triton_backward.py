@@ -3,6 +3,8 @@
 The derivation is in `triton_chunkwise`; conventions are those of `triton_forward`.
 """
 
+# ruff: noqa: ANN001, ANN201, ANN202 - arguments of a kernel are pointers and numbers
+
 import triton
 import triton.language as tl
 

@@ -4,6 +4,8 @@ Plain pointers and masks: rows past the sequence or the chunk, and columns past 
 read as zeros and never written. Names: b sequence and head, n chunk, `ok` rows that exist.
 """
 
+# ruff: noqa: ANN001, ANN201, ANN202 - arguments of a kernel are pointers and numbers
+
 import triton
 import triton.language as tl
 

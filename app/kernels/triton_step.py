@@ -3,6 +3,8 @@
 Importing this file imports Triton; `backends.resolve` does so on first use only. No gradient.
 """
 
+# ruff: noqa: ANN001, ANN201, ANN202 - arguments of a kernel are pointers and numbers
+
 import torch
 import triton
 import triton.language as tl
