@@ -21,7 +21,7 @@ _numbers = itertools.count(1)
 
 
 def escape(text: str) -> str:
-    """Text that a page shows exactly; `$` and backslash in spans, where MathJax leaves them alone."""
+    """Text that a page shows exactly; MathJax leaves `$` and backslash alone in their spans."""
     return _MATH.sub(lambda m: f"<span>{m[0]}</span>", html.escape(plain(text), quote=True))
 
 

@@ -1,0 +1,294 @@
+"""From a question to an answer: passages, evidence, words, and what supports each of them.
+
+It never asks the model for a citation, and never calls it where nothing was found.
+"""
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.answer import support, views
+from app.answer.evidence import Candidate, candidates, ranked
+from app.answer.prompt import Prompt, PromptSpec
+from app.answer.records import NOT_FOUND, Answer, AnswerSentence, Evidence, Source
+from app.papers.records import Passage
+from app.show import text
+
+LEAST_COSINE = 0.25  # below it nothing counts as found, until a calibrated score takes its place
+MOST_EVIDENCE = {"quote": 1, "sentence": 1, "short": 1, "bullets": 3}
+CLOSE = 0.5  # a further sentence is shown when its score is that near to the best one's
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[^\W\d_a-z]|[\d\"“(])")
+
+
+class Searcher(Protocol):
+    """What is needed of a retriever."""
+
+    name: str
+
+    def search(self, query: str, k: int | None = None) -> list[Passage]:
+        """Passages, best first."""
+
+    def sentence_scores(self, question: str, passage: Passage) -> list[float]:
+        """Cosine of the question and each of the passage's sentences."""
+
+
+class ReadPrompt(Protocol):
+    """A prompt that a reader has taken in."""
+
+    declines: bool
+
+
+class AnswerReader(Protocol):
+    """What is needed of a reader."""
+
+    name: str
+    spec: PromptSpec
+
+    def prompt(self, question: str, passages: Sequence[Passage]) -> Prompt:
+        """The prompt for a question on passages."""
+
+    def read(self, prompt: Prompt) -> ReadPrompt:
+        """Take a prompt in."""
+
+    def likelihoods(self, reading: ReadPrompt, sentences: Sequence[str]) -> list[float]:
+        """How likely each sentence is as evidence, over its length."""
+
+    def phrase(self, reading: ReadPrompt, evidence: str, style: str) -> Iterator[str]:
+        """Pieces of an answer in that style, after the evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """The passages are there; no answer yet."""
+
+    passages: tuple[Passage, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceChosen:
+    """The evidence is there; in `quote` mode this is the answer."""
+
+    evidence: tuple[Evidence, ...]
+    weak: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of a phrased answer."""
+
+    piece: str
+
+
+Step = Retrieved | EvidenceChosen | Text | Answer
+
+
+def ask(
+    question: str,
+    retriever: Searcher,
+    *,
+    reader: AnswerReader,
+    mode: str | None = None,
+    k: int | None = None,
+) -> Answer:
+    """Answer a question from what a retriever finds.
+
+    Args:
+        question: In words; must not be empty.
+        retriever: Finds the passages.
+        reader: The local model.
+        mode: `quote`, `sentence`, `bullets` or `short`; None for the reader's default.
+        k: How many passages; None for the retriever's own number.
+
+    Raises:
+        ValueError: An empty or overlong question, or a mode that the reader does not have.
+    """
+    *_, answer = answer_steps(question, retriever, reader, mode=mode, k=k)
+    return answer
+
+
+def answer_steps(
+    question: str,
+    retriever: Searcher,
+    reader: AnswerReader,
+    *,
+    mode: str | None = None,
+    k: int | None = None,
+) -> Iterator[Step]:
+    """The same step by step: Retrieved, EvidenceChosen, pieces of Text, and last the Answer.
+
+    Where nothing is found the Answer follows Retrieved at once. Arguments and errors as in `ask`.
+    """
+    question, mode = question.strip(), reader.spec.mode(mode)
+    if not question:
+        raise ValueError("the question is empty")
+    clock = Clock()
+    passages = retriever.search(question, k)
+    similarities = [retriever.sentence_scores(question, passage) for passage in passages]
+    frame = {
+        "question": question,
+        "mode": mode,
+        "retriever": retriever.name,
+        "model": reader.name,
+        "paths": dict(getattr(retriever, "paths", {})),
+    }
+    times = {"retrieve": clock.lap()}
+    yield Retrieved(tuple(passages), times["retrieve"])
+    if best_cosine(retriever, passages, similarities) < LEAST_COSINE:
+        yield declined(frame, passages, times)
+        return
+
+    prompt = reader.prompt(question, passages)
+    found = candidates(passages, prompt.sentences)
+    reading = reader.read(prompt)
+    chosen = choose(reader, reading, found, similarities, mode)
+    times["evidence"] = clock.lap()
+    yield EvidenceChosen(chosen, reading.declines, times["evidence"])
+
+    sentences, notes = quoted(chosen), list(prompt.left_out)
+    if mode != "quote":
+        written = []
+        for piece in reader.phrase(reading, " ".join(e.sentence.text for e in chosen), mode):
+            written.append(piece)
+            yield Text(piece)
+        lines = split_answer("".join(written), mode)
+        if lines:
+            sentences = tuple(with_support(line, passages) for line in lines)
+        else:
+            notes.append("the reader wrote nothing, so the evidence is quoted")
+            frame["mode"] = "quote"
+    times["answer"] = clock.lap()
+    yield Answer(
+        **frame,
+        text="\n".join(sentence.text for sentence in sentences),
+        sentences=sentences,
+        evidence=chosen,
+        sources=sources(passages, sentences, chosen),
+        weak=reading.declines,
+        timings=times,
+        notes=tuple(notes),
+    )
+
+
+class Clock:
+    """Seconds since it was made, or since the last lap."""
+
+    def __init__(self) -> None:
+        self._since = time.perf_counter()
+
+    def lap(self) -> float:
+        """Seconds since the last call."""
+        before, self._since = self._since, time.perf_counter()
+        return self._since - before
+
+
+def best_cosine(
+    retriever: Searcher, passages: Sequence[Passage], similarities: Sequence[Sequence[float]]
+) -> float:
+    """The best cosine of question and passage; -1 without a passage.
+
+    Where a retriever's scores are no cosines (`cosine` is false), that of the best sentence.
+    """
+    if getattr(retriever, "cosine", True):
+        return max((passage.score for passage in passages), default=-1.0)
+    return max((value for row in similarities for value in row), default=-1.0)
+
+
+def declined(frame: dict, passages: Sequence[Passage], times: dict[str, float]) -> Answer:
+    """The answer where nothing was found; it does not say that the paper is silent."""
+    return Answer(
+        **frame,
+        text=NOT_FOUND,
+        declined=True,
+        sources=sources(passages, (), ()),
+        timings={**times, "evidence": 0.0, "answer": 0.0},
+    )
+
+
+def choose(
+    reader: AnswerReader,
+    reading: ReadPrompt,
+    found: Sequence[Candidate],
+    similarities: Sequence[Sequence[float]],
+    mode: str,
+) -> tuple[Evidence, ...]:
+    """The best sentence, and as many more as the mode shows and come close to it."""
+    order = ranked(
+        found,
+        reader.likelihoods(reading, [candidate.sentence.text for candidate in found]),
+        [similarities[candidate.source - 1][candidate.index] for candidate in found],
+        reader.spec.evidence_weights,
+    )
+    most = MOST_EVIDENCE[mode]
+    return tuple(item for item in order[:most] if item.score >= order[0].score - CLOSE)
+
+
+def quoted(chosen: Sequence[Evidence]) -> tuple[AnswerSentence, ...]:
+    """The evidence as the sentences of an answer: each supports itself."""
+    return tuple(AnswerSentence(e.sentence.text, (e.source,), (e.page,)) for e in chosen)
+
+
+def split_answer(written: str, mode: str) -> list[str]:
+    """The sentences of what a reader wrote; in bullets, its lines."""
+    lines = [line.strip().lstrip("-*•").strip() for line in written.split("\n")]
+    if mode != "bullets":
+        lines = [part for line in lines for part in _SENTENCE_END.split(line)]
+    return [line for line in dict.fromkeys(lines) if line]
+
+
+def with_support(line: str, passages: Sequence[Passage]) -> AnswerSentence:
+    """A written sentence with the passages that support it, best first."""
+    found = []
+    for number, passage in enumerate(passages, 1):
+        best = support.best_match(line, passage.text, support.offsets(passage))
+        if best is not None and best.supports:
+            found.append((best.coverage, best.run, -number, support.page_of(passage, best.spans)))
+    found.sort(key=lambda item: item[:3], reverse=True)
+    return AnswerSentence(
+        text=line,
+        citations=tuple(-item[2] for item in found),
+        pages=tuple(item[3] for item in found),
+        unknown=support.unknown_terms(line, [passage.text for passage in passages]),
+    )
+
+
+def sources(
+    passages: Sequence[Passage], sentences: Sequence[AnswerSentence], chosen: Sequence[Evidence]
+) -> tuple[Source, ...]:
+    """The passages with their numbers; marked in them: the evidence, and words that support."""
+    out = []
+    for number, passage in enumerate(passages, 1):
+        places = support.offsets(passage)
+        own = [item.sentence for item in chosen if item.source == number]
+        spans = [place for place, s in zip(places, passage.sentences) if s in own]
+        lines = [s.text for s in sentences if number in s.citations]
+        for line in lines:
+            best = support.best_match(line, passage.text, places)
+            spans += best.spans if best else ()
+        out.append(
+            Source(
+                number, passage, bool(own or lines), tuple(text.merged(spans, len(passage.text)))
+            )
+        )
+    return tuple(out)
+
+
+def streamed(
+    question: str,
+    retriever: Searcher,
+    reader: AnswerReader,
+    mode: str | None = None,
+    k: int | None = None,
+) -> Iterator[str]:
+    """An answer for a terminal, piece by piece: what is written, then what it rests on."""
+    yield views.text_asked(question)
+    for step in answer_steps(question, retriever, reader, mode=mode, k=k):
+        if isinstance(step, EvidenceChosen):
+            yield views.text_evidence(step.evidence) + "\n\n"
+        elif isinstance(step, Text):
+            yield "\n".join(map(text.plain, step.piece.split("\n")))
+        elif isinstance(step, Answer):
+            yield views.text_after(step) + "\n"

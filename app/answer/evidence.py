@@ -1,0 +1,78 @@
+"""Choosing the evidence: which sentences of the passages answer the question, by two scores.
+
+It never writes text: what it returns are sentences of the papers.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from app.answer.records import Evidence
+from app.papers.records import Passage, Sentence
+
+WORDS = range(3, 91)  # shorter ones are headings and labels, longer ones runs of a table
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A sentence that may be evidence: the passage's number (from 1) and its index in it."""
+
+    source: int
+    index: int
+    sentence: Sentence
+
+
+def candidates(passages: Sequence[Passage], read: Iterable[Sequence[int]]) -> list[Candidate]:
+    """The sentences that the reader saw, in order, without repeats.
+
+    Args:
+        passages: As retrieved.
+        read: For each of the first passages, the indices of its sentences in the prompt.
+
+    Returns:
+        Those of 3 to 90 words; all, where no sentence has such a length.
+    """
+    seen: set[str] = set()
+    found = []
+    for number, (passage, indices) in enumerate(zip(passages, read), 1):
+        for index in indices:
+            sentence = passage.sentences[index]
+            key = "".join(filter(str.isalnum, sentence.text)).casefold()
+            if key and key not in seen:
+                seen.add(key)
+                found.append(Candidate(number, index, sentence))
+    return [c for c in found if len(c.sentence.text.split()) in WORDS] or found
+
+
+def standardised(values: Sequence[float]) -> list[float]:
+    """The values less their mean, over their standard deviation; zeros where they do not differ."""
+    if not values:
+        return []
+    mean = sum(values) / len(values)
+    spread = math.sqrt(sum((value - mean) ** 2 for value in values) / len(values))
+    return [(value - mean) / spread if spread > 1e-9 else 0.0 for value in values]
+
+
+def ranked(
+    found: Sequence[Candidate],
+    likelihoods: Sequence[float],
+    similarities: Sequence[float],
+    weights: Mapping[str, float],
+) -> list[Evidence]:
+    """All candidates as evidence, best first; equal scores keep the order of the text.
+
+    Args:
+        found: The candidates.
+        likelihoods: Log-likelihood of each, over its tokens plus the reader's offset.
+        similarities: Cosine of the question and each.
+        weights: Of `likelihood` and `similarity`, from the reader's prompt.json.
+    """
+    by_reader, by_meaning = standardised(likelihoods), standardised(similarities)
+    scores = [
+        weights["likelihood"] * a + weights["similarity"] * b for a, b in zip(by_reader, by_meaning)
+    ]
+    order = sorted(range(len(found)), key=lambda i: -scores[i])
+    return [
+        Evidence(found[i].source, found[i].sentence, scores[i], likelihoods[i], similarities[i])
+        for i in order
+    ]

@@ -1,0 +1,143 @@
+"""The local model in its answering role: takes a prompt in, weighs sentences, phrases an answer.
+
+It never retrieves, and everything that another model would want otherwise is in its prompt.json.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from app.answer.prompt import Prompt, PromptSpec, build_prompt, stripped
+from app.model.checkpoint import load_model
+from app.model.generate import generate, prefill
+from app.model.score import score_continuations
+from app.model.state import ModelState
+from app.model.tokenizer import Tokenizer, load_tokenizer
+from app.model.xlstm import XLSTM
+from app.papers.records import Passage
+
+READER = "data/models/reader"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A prompt that was read up to the evidence token: logits (1,V), the state, and a first word.
+
+    `declines` says that the refusal token is the likeliest to come next.
+    """
+
+    logits: Tensor
+    state: ModelState
+    declines: bool
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A model, its tokenizer, and how it wants to be asked.
+
+    Nothing is kept from one question to the next.
+    """
+
+    name: str
+    model: XLSTM
+    tokenizer: Tokenizer
+    spec: PromptSpec
+
+    def prompt(self, question: str, passages: Sequence[Passage]) -> Prompt:
+        """The prompt for a question on passages; errors as in `build_prompt`."""
+        return build_prompt(self.spec, self.tokenizer, question, passages)
+
+    def read(self, prompt: Prompt) -> Reading:
+        """Read a prompt once; what follows starts from the state that it leaves."""
+        logits, state = prefill(self.model, [prompt.ids])
+        refusal = self.tokenizer.id_of(self.spec.tokens["refusal"])
+        return Reading(logits, state, int(logits[0].argmax()) == refusal)
+
+    def likelihoods(self, reading: Reading, sentences: Sequence[str]) -> list[float]:
+        """Log-likelihood of each sentence as evidence, over its tokens plus the reader's offset.
+
+        All are scored from the one state, in one batch; nats a token.
+        """
+        rows = [self.tokenizer.encode(stripped(text), start=False) for text in sentences]
+        sums = score_continuations(self.model, reading.logits, reading.state, rows)
+        offset = self.spec.evidence_length_offset
+        return [total / (len(row) + offset) for total, row in zip(sums, rows)]
+
+    def phrase(self, reading: Reading, evidence: str, style: str) -> Iterator[str]:
+        """Pieces of an answer after the evidence, greedy, each line once.
+
+        It ends at the end token, at any other special one, or after `answer_tokens` tokens.
+
+        Args:
+            reading: The prompt as read.
+            evidence: The sentence or sentences that were chosen.
+            style: `short`, `sentence` or `bullets`.
+        """
+        ids = self.tokenizer.encode(stripped(evidence), start=False)
+        ids.append(self.tokenizer.id_of(self.spec.styles[style]))
+        chosen = generate(
+            self.model,
+            ids,
+            state=reading.state,
+            max_tokens=self.spec.answer_tokens,
+            stop_ids=range(self.spec.stop_below_id),
+            banned_ids=[self.tokenizer.id_of(token) for token in self.spec.banned],
+        )
+        return each_line_once(self._pieces(chosen))
+
+    def _pieces(self, ids: Iterable[int]) -> Iterator[str]:
+        """Text as it becomes known; a letter of several tokens waits for its last one."""
+        so_far, shown = [], ""
+        for token in ids:
+            so_far.append(token)
+            text = self.tokenizer.decode(so_far)
+            if not text.endswith("\ufffd"):
+                yield text[len(shown) :]
+                shown = text
+
+
+def each_line_once(pieces: Iterable[str]) -> Iterator[str]:
+    """The text without lines that came before; only what may still become one is held back."""
+    known: set[str] = set()
+    line = shown = ""
+    for piece in pieces:
+        line += piece
+        while "\n" in line:
+            whole, line = line.split("\n", 1)
+            if whole.strip() and whole.strip() not in known:
+                known.add(whole.strip())
+                yield whole[len(shown) :] + "\n"
+            shown = ""
+        if line != shown and not any(old.startswith(line.strip()) for old in known):
+            yield line[len(shown) :]
+            shown = line
+    if line.strip() not in known:
+        yield line[len(shown) :]
+
+
+def load_reader(
+    path: str | Path = READER,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    int8: bool = False,
+) -> Reader:
+    """Load a model that can answer questions.
+
+    Args:
+        path: Its folder, with prompt.json beside config, tokenizer and weights.
+        device: Where the weights go.
+        dtype: Of the projections; None takes the faster one, timed once.
+        int8: Keep the projections in int8: a quarter of the memory, slower on a CPU.
+
+    Raises:
+        ValueError: The folder has no prompt.json or a damaged one.
+        ModelError: Config, tokenizer or weights cannot be used.
+    """
+    spec = PromptSpec.load(path)  # first: without it nothing else needs to be loaded
+    tokenizer = load_tokenizer(path)
+    model = load_model(path, device=device, dtype=dtype, int8=int8)
+    return Reader(Path(path).name, model, tokenizer, spec)

@@ -1,0 +1,187 @@
+"""The records of an answer: evidence, sources, sentences with citations, and the answer itself.
+
+Citations are numbers of passages, from 1 in the order in which the retriever gave them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.answer import views
+from app.papers.records import Passage, Sentence, Span
+
+NOT_FOUND = "Not found in the retrieved passages."
+STAGES = ("retrieve", "evidence", "answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A sentence of a passage that the reader chose.
+
+    `source` is the passage's number; `score` the weighted sum of the two standardised scores;
+    `likelihood` is in nats a token (with the length offset of the reader), `similarity` a cosine.
+    """
+
+    source: int
+    sentence: Sentence
+    score: float
+    likelihood: float
+    similarity: float
+
+    @property
+    def page(self) -> int:
+        """Physical page on which the sentence begins."""
+        return self.sentence.spans[0].page
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSentence:
+    """A sentence of an answer with the numbers of the passages that support it, best first.
+
+    `pages` are the physical pages of the supporting words, one a citation; `unknown` the numbers
+    and names in the text, (start, end), that stand in no passage.
+    """
+
+    text: str
+    citations: tuple[int, ...] = ()
+    pages: tuple[int, ...] = ()
+    unknown: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def supported(self) -> bool:
+        """Whether some passage supports it."""
+        return bool(self.citations)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A retrieved passage under its number; `highlights` are the supporting words in its text."""
+
+    number: int
+    passage: Passage
+    cited: bool = False
+    highlights: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """Where the passage's text stands: of a shortened passage, each kept sentence's place."""
+        if self.passage.kept is None:
+            return self.passage.chunk.spans
+        return tuple(span for sentence in self.passage.sentences for span in sentence.spans)
+
+    @property
+    def page(self) -> int:
+        """Physical page on which the passage begins."""
+        return self.spans[0].page
+
+    @property
+    def last_page(self) -> int:
+        """Physical page on which it ends."""
+        return self.spans[-1].page
+
+    @property
+    def label(self) -> str:
+        """The number printed on the page."""
+        return self.passage.chunk.label
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; `start` and `end` are characters of the cleaned text of `page`."""
+        chunk, spans = self.passage.chunk, self.spans
+        return {
+            "paper": chunk.paper,
+            "page": self.page,
+            "label": self.label,
+            "section": chunk.section,
+            "start": spans[0].start,
+            "end": max(span.end for span in spans if span.page == self.page),
+            "score": float(self.passage.score),
+            "text": self.passage.text,
+            "last_page": self.last_page,
+            "title": chunk.title,
+            "rank": self.passage.rank,
+            "cited": self.cited,
+            "spans": [list(span) for span in spans],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer with everything it rests on.
+
+    `sources` are all retrieved passages in order, so that `[n]` in a sentence is the n-th of them;
+    `declined` says that nothing was found, `weak` that the reader itself would rather not answer;
+    `timings` are seconds by stage (retrieve, evidence, answer); `notes` are remarks on what was
+    left out; `paths` leads from a paper's name to its file, for links.
+    """
+
+    question: str
+    text: str
+    mode: str
+    retriever: str
+    model: str
+    sentences: tuple[AnswerSentence, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    sources: tuple[Source, ...] = ()
+    declined: bool = False
+    weak: bool = False
+    timings: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    paths: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def cited(self) -> tuple[Source, ...]:
+        """The passages that support a sentence of the answer."""
+        return tuple(source for source in self.sources if source.cited)
+
+    @property
+    def also_read(self) -> tuple[Source, ...]:
+        """The passages that were retrieved and support nothing."""
+        return tuple(source for source in self.sources if not source.cited)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; citations count from 1 into `sources`."""
+        return {
+            "question": self.question,
+            "retriever": self.retriever,
+            "mode": self.mode,
+            "answer": self.text,
+            "declined": self.declined,
+            "sentences": [
+                {"text": s.text, "supported": s.supported, "citations": list(s.citations)}
+                for s in self.sentences
+            ],
+            "sources": [source.to_dict() for source in self.sources],
+            "timings": {stage: round(self.timings.get(stage, 0.0), 4) for stage in STAGES},
+            "weak": self.weak,
+            "evidence": [_evidence_dict(item) for item in self.evidence],
+            "notes": list(self.notes),
+            "model": self.model,
+        }
+
+    def to_html(self, base: str = ".") -> str:
+        """The answer as HTML; page links are relative to the folder `base`."""
+        return views.answer_html(self, base)
+
+    def to_markdown(self, base: str = ".") -> str:
+        """The answer as Markdown; page links are relative to the folder `base`."""
+        return views.answer_markdown(self, base)
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+    def __str__(self) -> str:
+        return views.answer_text(self)
+
+
+def _evidence_dict(item: Evidence) -> dict[str, Any]:
+    span = item.sentence.spans[0]
+    return {
+        "source": item.source,
+        "page": span.page,
+        "start": span.start,
+        "end": span.end,
+        "text": item.sentence.text,
+        "score": round(item.score, 4),
+        "likelihood": round(item.likelihood, 4),
+        "similarity": round(item.similarity, 4),
+    }
