@@ -1,0 +1,134 @@
+"""What a model folder holds: where it is, its config, which file has which tensor.
+
+Nothing of a weight is read here but its name, shape and dtype.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors import SafetensorError, safe_open
+
+from app.model.config import XLSTMConfig
+from app.model.errors import ModelError, listed
+from app.model.layouts import canonical
+
+
+class Stored(NamedTuple):
+    """Where a tensor is: the file and its name there."""
+
+    file: Path
+    name: str
+
+
+def locate(path: str | Path) -> Path:
+    """The folder of a model: `path` where that is one, else the hub's copy of that name.
+
+    The hub is asked only where HF_HUB_OFFLINE allows it; its cache is looked into anyway.
+
+    Raises:
+        ModelError: neither is there.
+    """
+    folder = Path(path)
+    if folder.is_dir():
+        return folder
+    if str(path).count("/") != 1 or str(path).startswith((".", "/", "~")):
+        raise ModelError(f"{path}: there is no such model folder")
+    from huggingface_hub import snapshot_download  # heavy, and only for names
+
+    try:
+        wanted = ["*.safetensors", "*.json", "*.yaml"]
+        return Path(snapshot_download(str(path), allow_patterns=wanted))
+    except Exception as error:  # the hub raises a dozen kinds, and each means: not to be had
+        raise ModelError(
+            f"{path}: no such folder, and the hub's copy is not to be had "
+            f"({type(error).__name__}); give a folder, or set HF_HUB_OFFLINE=0 to allow a download"
+        ) from error
+
+
+def read_config(folder: Path) -> tuple[XLSTMConfig, bool]:
+    """The architecture of a folder, and whether its layout is xlstm_large's (config.yaml).
+
+    Raises:
+        ModelError: no config, or one that cannot be read.
+    """
+    values, file = read_values(folder)
+    return XLSTMConfig.from_dict(values, source=str(file)), file.suffix == ".yaml"
+
+
+def read_values(folder: Path) -> tuple[dict[str, Any], Path]:
+    """Every key of a folder's config.json or config.yaml, and which of them it was."""
+    for file in (folder / "config.json", folder / "config.yaml"):
+        if not file.is_file():
+            continue
+        try:
+            text = file.read_text(encoding="utf-8")
+            values = json.loads(text) if file.suffix == ".json" else _parse_yaml(text)
+        except ValueError as error:
+            raise ModelError(f"{file}: cannot be read ({error})") from error
+        if not isinstance(values, dict):
+            raise ModelError(f"{file}: a mapping of keys to values is needed")
+        return values, file
+    raise ModelError(f"{folder}: neither config.json nor config.yaml is in this model folder")
+
+
+def tensor_files(folder: Path) -> list[Path]:
+    """The safetensors files of a folder: those of its index, or one, or numbered ones.
+
+    Raises:
+        ModelError: none, or the index names one that is absent.
+    """
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        try:
+            shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+            files = sorted({folder / Path(name).name for name in shards})
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise ModelError(f"{index}: not an index of shards ({error})") from error
+        missing = [file.name for file in files if not file.is_file()]
+        if missing:
+            raise ModelError(f"{index}: names files that are absent: {listed(missing)}")
+        return files
+    single = folder / "model.safetensors"
+    found = [single] if single.is_file() else sorted(folder.glob("model_*.safetensors"))
+    if not found:
+        raise ModelError(f"{folder}: no model.safetensors and no shards in this model folder")
+    return found
+
+
+def stored_tensors(files: list[Path]) -> dict[str, Stored]:
+    """Canonical name -> where it is.
+
+    Raises:
+        ModelError: a damaged file, or one tensor in two places.
+    """
+    names: dict[str, Stored] = {}
+    for file in files:
+        with opened(file) as tensors:
+            for name in tensors.keys():  # noqa: SIM118 (not a dict)
+                if canonical(name) in names:
+                    twin = names[canonical(name)]
+                    raise ModelError(f"{file}: {name} stands in {twin.file.name} too ({twin.name})")
+                names[canonical(name)] = Stored(file, name)
+    return names
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[Any]:
+    """A safetensors file, memory-mapped; one that is damaged raises ModelError with its name."""
+    try:
+        with safe_open(str(file), framework="pt") as tensors:
+            yield tensors
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{file}: damaged or cut short ({error}); fetch it again") from error
+
+
+def _parse_yaml(text: str) -> Any:
+    import yaml  # only for the xlstm_large layout
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(error) from error

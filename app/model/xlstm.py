@@ -1,0 +1,157 @@
+"""XLSTM: token ids and a state in, logits and the next state out.
+
+Token ids only: no text. A state is an argument and a return value and is never changed in place.
+"""
+
+import functools
+import math
+
+import torch
+from torch import Tensor, nn
+
+from app.kernels import State, mlstm_chunkwise, mlstm_step, zero_state
+from app.model.config import XLSTMConfig
+from app.model.errors import ModelError
+from app.model.int8 import Int8Embedding, Int8Linear
+from app.model.layers import Block, Cell, RMSNorm, soft_cap, wide
+from app.model.state import BlockState, ModelState
+
+
+class XLSTM(nn.Module):
+    """A stack of mLSTM blocks between an embedding and a (possibly tied) head.
+
+    Args:
+        config: the architecture.
+        dtype: of the wide projections and the embedding; everything else is at least float32.
+        int8: hold the projections and the embedding as int8 with a scale per output channel.
+    """
+
+    def __init__(
+        self, config: XLSTMConfig, *, dtype: torch.dtype = torch.float32, int8: bool = False
+    ) -> None:
+        super().__init__()
+        self.config, self.dtype, self.int8 = config, dtype, int8
+        linear = functools.partial(Int8Linear if int8 else nn.Linear, dtype=dtype)
+        rows, width = config.vocab_size, config.embedding_dim
+        self.embedding = (
+            Int8Embedding(rows, width) if int8 else nn.Embedding(rows, width, dtype=dtype)
+        )
+        self.blocks = nn.ModuleList(Block(config, linear, dtype) for _ in range(config.num_blocks))
+        last = (width, config.norm_eps, config.out_norm_bias, wide(dtype))
+        self.norm = RMSNorm(*last) if config.add_out_norm else None
+        self.head = linear(width, rows, bias=False)
+        if config.tie_word_embeddings:
+            self.tie()
+
+    def tie(self) -> None:
+        """Make the head read the embedding's weight (and scale); no copy."""
+        self.head.weight = self.embedding.weight
+        if self.int8:
+            self.head.scale = self.embedding.scale
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.embedding.weight.device
+
+    def zero_state(self, batch: int = 1) -> ModelState:
+        """The state before the first token of `batch` sequences."""
+        c, options = self.config, {"device": self.device, "dtype": wide(self.dtype)}
+        memory = zero_state(batch, c.num_heads, c.qk_head_dim, c.v_head_dim, **options)
+        kernel = c.conv1d_kernel_size
+        window = torch.zeros(batch, kernel - 1, c.embedding_dim, **options) if kernel else None
+        return ModelState((BlockState(memory, window),) * c.num_blocks)
+
+    def hidden(
+        self, tokens: Tensor, state: ModelState | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, ModelState]:
+        """Read tokens; nothing is projected onto the vocabulary.
+
+        Args:
+            tokens: (B,S) ids, S >= 1.
+            state: after what came before; None is the start.
+            lengths: (B,) true tokens of each row of a right-padded batch, or None for S in all.
+
+        Returns:
+            Residual stream after the last block (B,S,E), float32, for `project`, and the state
+            after each row's own last true token.
+
+        Raises:
+            ModelError: an id outside the vocabulary, no token, or a state of another batch size.
+        """
+        if tokens.ndim != 2 or not tokens.shape[1]:
+            raise ModelError(f"tokens have shape {tuple(tokens.shape)}: (batch, at least 1) needed")
+        state = self.zero_state(tokens.shape[0]) if state is None else state
+        if state.batch != tokens.shape[0]:
+            raise ModelError(f"a state of {state.batch} rows was given with {tokens.shape[0]} rows")
+        x = self.embedding(tokens).to(wide(self.dtype))
+        cell = self._cell(tokens.shape[1])
+        after = []
+        for block, before in zip(self.blocks, state.blocks):
+            x, carried = block(x, before, lengths, cell)
+            after.append(carried)
+        return x, ModelState(tuple(after))
+
+    def project(self, x: Tensor) -> Tensor:
+        """Residual stream (..., E) -> capped logits (..., V), float32 (float64 in such a model)."""
+        y = x if self.norm is None else self.norm(x)
+        return soft_cap(self.head(y.to(self.dtype)).to(x.dtype), self.config.output_logit_soft_cap)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        state: ModelState | None = None,
+        lengths: Tensor | None = None,
+        *,
+        last_only: bool = False,
+    ) -> tuple[Tensor, ModelState]:
+        """Read tokens (B,S) as `hidden` does; logits (B,S,V), or with `last_only` (B,V).
+
+        `last_only` projects each row's last true token alone: S times less work and memory.
+        """
+        x, state = self.hidden(tokens, state, lengths)
+        if last_only:
+            x = x[:, -1] if lengths is None else x[torch.arange(len(x)), (lengths - 1).clamp_min(0)]
+        return self.project(x), state
+
+    def _cell(self, tokens: int) -> Cell:
+        """The sequence kernel, or the step kernel behind its signature where S = 1."""
+        if tokens == 1:
+            return functools.partial(_step, eps=self.config.eps)
+        return functools.partial(
+            mlstm_chunkwise, chunk_size=self.config.chunk_size, eps=self.config.eps
+        )
+
+    @torch.no_grad()
+    def initialise(self, seed: int = 0) -> "XLSTM":
+        """Fresh weights for training, drawn from `seed`; returns self.
+
+        Normal with std sqrt(2/5E), output projections 2/(N sqrt(in)); input gates start nearly
+        closed (bias -10), forget gates nearly open (biases 3 to 6 over the heads).
+        """
+        c, draw = self.config, torch.Generator(device=self.device).manual_seed(seed)
+        small = math.sqrt(2 / (5 * c.embedding_dim))
+        for name, weight in self.named_parameters():
+            if not name.endswith("weight") or weight.ndim < 2 or ".conv." in name:
+                continue
+            last = name.endswith(("mlstm.out.weight", "ffn.down.weight"))
+            std = 2 / (c.num_blocks * math.sqrt(weight.shape[1])) if last else small
+            weight.normal_(std=std, generator=draw)
+        for name, bias in self.named_parameters():
+            if name.endswith("bias"):
+                bias.zero_()
+        for block in self.blocks:
+            gates = block.mlstm.gates
+            gates.weight.zero_()
+            gates.bias[: c.num_heads] = -10.0
+            gates.bias[c.num_heads :] = torch.linspace(3.0, 6.0, c.num_heads)
+        return self
+
+
+def _step(
+    q: Tensor, k: Tensor, v: Tensor, i: Tensor, f: Tensor, state: State, *, eps: float
+) -> tuple[Tensor, State]:
+    h, state = mlstm_step(
+        q[:, :, 0], k[:, :, 0], v[:, :, 0], i[:, :, 0], f[:, :, 0], state, eps=eps
+    )
+    return h[:, :, None], state
