@@ -7,9 +7,12 @@ lf (g at its end), D[t, j] = sum of lf over j < u <= t, and s = 1 / sqrt(Dk):
     num_t = e^(b_t + m - M_t) s q_t^T C + sum_j (s q_t . k_j) e^(logD[t, j] - M_t) v_j
     den_t likewise with n and without v;    h_t = num_t / (max(|den_t|, e^-M_t) + eps)
 
-The state after chunk t obeys the same law one level up: a chunk is a "token" whose log forget gate
-is g and whose input is sum_j e^(logD[L, j] - A) k_j v_j^T with log input gate A = max_j logD[L, j].
-So the states of a run of chunks come from one small matrix of weights, not from a loop.
+Between chunks: m+ = max(g + m, A) with A = max_j logD[L, j],
+
+    C+ = e^(g + m - m+) C + sum_j e^(logD[L, j] - m+) k_j v_j^T        (n+ likewise, without v)
+
+The maxima of a run of chunks obey the law of M one level up: a chunk is a "token" with log forget
+gate g and log input gate A. Everything but the walk of C and n is done for a run of chunks at once.
 """
 
 import torch
@@ -26,7 +29,7 @@ from app.kernels.state import (
     scale,
 )
 
-# Chunks whose states are held at once: bounds memory, and the weights between them stay small.
+# Chunks that are worked on at once: bounds memory at any length.
 RUN = 16
 
 
@@ -77,22 +80,29 @@ def _read_run(
     eps: float,
 ) -> tuple[Tensor, State]:
     """Read `chunks` whole chunks; shapes as in `mlstm_chunkwise`, state in the cell's dtype."""
-    dtype, split = cell_dtype(q), (chunks, -1)
-    q, k, x = (y.to(dtype).unflatten(-2, split) for y in (q, k, v))  # (..., N, L, D)
+    dtype, split, root = cell_dtype(q), (chunks, -1), 1 / scale(q.shape[-1])
+    # Heads are often views of a wider row: one copy here instead of one at each product.
+    q, k, x = (y.to(dtype).contiguous().unflatten(-2, split) for y in (q, k, v))  # (..., N, L, D)
     i, lf = (y.unflatten(-1, split) for y in log_gates(i, f, dtype))  # (..., N, L)
     b, log_d = _log_weights(lf, i)
-    before, after = _chunk_states(k, x, b[..., -1], log_d[..., -1, :], state)
+    before, after = _stabilisers(b[..., -1], log_d[..., -1, :].amax(-1), state.m)
 
-    carried = b + before.m.unsqueeze(-1)  # (..., N, L)
+    kept = torch.exp(b[..., -1] + before - after)  # (..., N)
+    weighted = k * torch.exp(log_d[..., -1, :] - after.unsqueeze(-1)).unsqueeze(-1)
+    added = weighted.mT @ x, weighted.sum(-2)  # (..., N, Dk, Dv), (..., N, Dk)
+
+    carried = b + before.unsqueeze(-1)  # (..., N, L)
     m = torch.maximum(carried, log_d.amax(-1)).clamp(min=LOWEST_M)
-    q = q * scale(q.shape[-1])
     p = (q @ k.mT) * torch.exp(log_d - m.unsqueeze(-1))  # (..., N, L, L)
     q = q * torch.exp(carried - m).unsqueeze(-1)
-    num = p @ x + q @ before.c
-    den = p.sum(-1) + (q @ before.n.unsqueeze(-1)).squeeze(-1)
-    den = torch.maximum(den.abs(), torch.exp(-m)) + eps
+    from_c, n, state = _walk(q, kept, *added, state)
+
+    # s is in neither product: it divides the bound of the denominator instead.
+    num = p @ x + from_c
+    den = p.sum(-1) + (q @ n.unsqueeze(-1)).squeeze(-1)
+    den = torch.maximum(den.abs(), root * torch.exp(-m)) + root * eps
     h = num / den.unsqueeze(-1)
-    return h.flatten(-3, -2).to(v.dtype), after
+    return h.flatten(-3, -2).to(v.dtype), state._replace(m=after[..., -1])
 
 
 def _log_weights(lf: Tensor, i: Tensor) -> tuple[Tensor, Tensor]:
@@ -102,30 +112,27 @@ def _log_weights(lf: Tensor, i: Tensor) -> tuple[Tensor, Tensor]:
     return lf[..., :1] + d[..., :, 0], (d + i.unsqueeze(-2)).masked_fill(above, -torch.inf)
 
 
-def _chunk_states(
-    k: Tensor, v: Tensor, g: Tensor, log_in: Tensor, state: State
-) -> tuple[State, State]:
-    """Return the states before each chunk (..., N leading) and the one after the last.
-
-    k, v: (..., N, L, D); g: (..., N) log decay over each chunk; log_in: (..., N, L) log weight of
-    each token at its chunk's end.
-    """
-    top = log_in.amax(-1).clamp(min=LOWEST_M)  # (..., N)
-    k = k * torch.exp(log_in - top.unsqueeze(-1)).unsqueeze(-1)
-    c, n = k.mT @ v, k.sum(-2)  # (..., N, Dk, Dv), (..., N, Dk)
-
+def _stabilisers(g: Tensor, top: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
+    """Return m before and after each chunk (..., N), from its g and A (..., N) and the first m."""
     b, log_w = _log_weights(g, top)
-    carried = b + state.m.unsqueeze(-1)
-    m = torch.maximum(carried, log_w.amax(-1)).clamp(min=LOWEST_M)  # (..., N)
-    w0 = torch.exp(carried - m).unsqueeze(-1)
-    w = torch.exp(log_w - m.unsqueeze(-1))  # (..., N, N)
-    w = torch.cat((w0, w), dim=-1)  # column 0 weighs the incoming state
-    c = torch.cat((state.c.unsqueeze(-3), c), dim=-3)
-    n = torch.cat((state.n.unsqueeze(-2), n), dim=-2)
-    c_after, n_after = (w @ c.flatten(-2)).unflatten(-1, c.shape[-2:]), w @ n
-    before = State(
-        torch.cat((state.c.unsqueeze(-3), c_after[..., :-1, :, :]), dim=-3),
-        torch.cat((state.n.unsqueeze(-2), n_after[..., :-1, :]), dim=-2),
-        torch.cat((state.m.unsqueeze(-1), m[..., :-1]), dim=-1),
-    )
-    return before, State(c_after[..., -1, :, :], n_after[..., -1, :], m[..., -1])
+    after = torch.maximum(b + m.unsqueeze(-1), log_w.amax(-1)).clamp(min=LOWEST_M)
+    return torch.cat((m.unsqueeze(-1), after[..., :-1]), dim=-1), after
+
+
+def _walk(
+    q: Tensor, kept: Tensor, kv: Tensor, k: Tensor, state: State
+) -> tuple[Tensor, Tensor, State]:
+    """Carry the state through the chunks: C' = kept C + kv, n' = kept n + k.
+
+    q: (..., N, L, Dk), kept: (..., N), kv: (..., N, Dk, Dv), k: (..., N, Dk).
+    Returns q C (..., N, L, Dv) and n (..., N, Dk) with the state before each chunk, and the last.
+    """
+    c, n, _ = state
+    from_c, ns = [], []
+    kept = kept.unsqueeze(-1)
+    for x in range(kept.shape[-2]):
+        from_c.append(q[..., x, :, :] @ c)
+        ns.append(n)
+        n = torch.addcmul(k[..., x, :], n, kept[..., x, :])
+        c = torch.addcmul(kv[..., x, :, :], c, kept[..., x, :].unsqueeze(-1))
+    return torch.stack(from_c, dim=-3), torch.stack(ns, dim=-2), State(c, n, state.m)
