@@ -1,4 +1,7 @@
-"""How kernels are compared, the tolerances, and random inputs. Knows no formulation."""
+"""How kernels are compared, the tolerances, and inputs. Knows no formulation."""
+
+import json
+from pathlib import Path
 
 import torch
 
@@ -69,3 +72,70 @@ def gradients(fn, x, state, seed=2, **options):
 def names(state):
     """Names of the gradients that `gradients` returns."""
     return [*"qkvif", *(["c0", "n0", "m0"] if state else [])]
+
+
+DATA = Path(__file__).parent / "data"
+
+
+def read_tensors(path):
+    """Tensors of a safetensors file (float32, float64, bool), with nothing but torch."""
+    raw = bytearray(Path(path).read_bytes())
+    start = 8 + int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8:start])
+    dtypes = {"F32": torch.float32, "F64": torch.float64, "BOOL": torch.bool}
+    return {
+        name: torch.frombuffer(
+            raw[start + x["data_offsets"][0] : start + x["data_offsets"][1]],
+            dtype=dtypes[x["dtype"]],
+        ).reshape(x["shape"])
+        for name, x in header.items()
+        if name != "__metadata__"
+    }
+
+
+def kernel_files(folder):
+    """The oracle's kernel fixtures in `folder`: name -> path."""
+    return {p.stem.split("_")[0]: p for p in sorted(Path(folder).glob("k*.safetensors"))}
+
+
+def oracle(path, dtype=torch.float64, device="cpu"):
+    """Inputs, carried state (or None), weights of the loss and all values of a kernel fixture."""
+    values = read_tensors(path)
+    x = tuple(values[f"in.{name}"].to(device, dtype) for name in "qkvif")
+    state = None
+    if "in.c0" in values:
+        c, n, m = (values[f"in.{name}"].to(device, dtype) for name in ("c0", "n0", "m0"))
+        state = State(c, n, m.squeeze(-1))
+    return x, state, values
+
+
+def oracle_gradients(fn, x, state, values, **options):
+    """Results and gradients of the fixtures' loss: sum(h w) + sum(c wc) + sum(n wn)."""
+    leaves = [y.clone().requires_grad_() for y in (*x, *(state or ()))]
+    h, last = fn(*leaves[:5], State(*leaves[5:]) if state else None, **options)
+    weights = (values[f"in.{name}"].to(h.device) for name in ("w", "wc", "wn"))
+    loss = sum((y.double() * w).sum() for y, w in zip((h, last.c, last.n), weights))
+    return (h, last), torch.autograd.grad(loss, leaves)
+
+
+def assert_as_oracle(fn, path, dtype=torch.float64, device="cpu", **options):
+    """Compare results and gradients with the fixture's float64 step-by-step values.
+
+    k04 and k07 have gates up to +-15, where single rows are ill-conditioned: README of the oracle.
+    """
+    x, state, values = oracle(path, dtype, device)
+    (h, last), grads = oracle_gradients(fn, x, state, values, **options)
+    hard = "extreme" in path.name
+    if dtype == torch.float64:
+        limit, states = (1e-7 if hard else 1e-10), 1e-12
+    else:
+        limit, states = (1e-4 if hard else 5e-6), 2e-6
+    assert_close("h", h, values["recurrent.h"], limit)
+    assert_same_state(
+        last,
+        State(*(values[f"recurrent.{x}"] for x in "cn"), values["recurrent.m"].squeeze(-1)),
+        states,
+    )
+    for name, grad in zip(names(state), grads):
+        ref = values[f"recurrent.d{name}"]
+        assert_close(f"d{name}", grad, ref.reshape(grad.shape), 4 * limit)
