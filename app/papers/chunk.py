@@ -3,15 +3,11 @@
 It never changes a character of the text and never lets a chunk grow past the embedder's limit.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from app.papers.layout import CAPTION
-from app.papers.records import Chunk, Page, Paper, Part, Section, Sentence, Span
-from app.papers.sentences import split_sentences
-
-CountTokens = Callable[[str], int]
+from app.papers.records import Chunk, Paper, Sentence, Span
+from app.papers.units import CountTokens, TokenCounter, Unit, sentence_units
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +32,6 @@ class ChunkSettings:
             raise ValueError(f"overlap={self.overlap} must be 0 or 1")
 
 
-class Unit(NamedTuple):
-    """A sentence, or a piece of one that is too long, with its place, size and surroundings."""
-
-    spans: tuple[Span, ...]
-    words: int
-    tokens: int
-    section: str
-    part: Part
-    ends_paragraph: bool
-    is_heading: bool
-    is_caption: bool
-
-
 def chunk_paper(
     paper: Paper, settings: ChunkSettings, count_tokens: CountTokens, max_tokens: int
 ) -> list[Chunk]:
@@ -60,9 +43,9 @@ def chunk_paper(
     """
     texts = {page.number: page.text for page in paper.pages}
     labels = {page.number: page.label for page in paper.pages}
-    count = _Counter(texts, count_tokens, max_tokens)
+    count = TokenCounter(texts, count_tokens, max_tokens)
     chunks = []
-    for group in _groups(_units(paper, count), settings, count):
+    for group in _groups(sentence_units(paper, count), settings, count):
         first = group[0]
         sentences, text, spans = _assemble(group, texts)
         chunks.append(
@@ -81,147 +64,8 @@ def chunk_paper(
     return chunks
 
 
-class _Counter:
-    """Tokens of places in the pages, against the most that the embedder reads."""
-
-    def __init__(self, texts: dict[int, str], count_tokens: CountTokens, max_tokens: int) -> None:
-        self.texts, self.count_tokens, self.max_tokens = texts, count_tokens, max_tokens
-
-    def text(self, spans: Iterable[Span]) -> str:
-        return " ".join(self.texts[span.page][span.start : span.end] for span in spans)
-
-    def tokens(self, spans: Iterable[Span]) -> int:
-        return self.count_tokens(self.text(spans))
-
-
-def _units(paper: Paper, count: _Counter) -> Iterator[Unit]:
-    """Sentences of all pages in reading order, those over a page break whole, none too long."""
-    figures = {(span.page, span.start) for span in paper.figures}
-    places = sorted(paper.sections, key=lambda section: section.span)
-    taken = 0  # characters at the start of the page's running text that the page before has used
-    for page, following in zip(paper.pages, (*paper.pages[1:], None)):
-        offset = _continuation_start(page, figures) if taken else 0
-        used = (offset, offset + taken)
-        taken = 0
-        paragraphs = list(_paragraphs(page.text))
-        last_open = _open_paragraph(page, paragraphs, figures, places)
-        for start, end in paragraphs:
-            section, part, heading = _place(places, page.number, start)
-            part = "figure" if (page.number, start) in figures else part
-            sentences = [(start + a, start + b) for a, b in split_sentences(page.text[start:end])]
-            for i, (a, b) in enumerate(sentences):
-                if used[0] <= a < used[1]:
-                    a = min(b, used[1])
-                    if not page.text[a:b].strip():
-                        continue
-                spans = (Span(page.number, a, b),)
-                last = i == len(sentences) - 1
-                if last and start == last_open and following is not None:
-                    rest = _rest_of_sentence(following, figures, places, part)
-                    if rest:
-                        taken = rest.end - rest.start
-                        spans = (*spans, rest)
-                caption = i == 0 and bool(CAPTION.match(page.text, start))
-                for piece in _fitting(spans, count):
-                    text = count.text(piece)
-                    sizes = len(text.split()), count.count_tokens(text)
-                    yield Unit(piece, *sizes, section, part, last, heading, caption)
-
-
-def _paragraphs(text: str) -> Iterator[tuple[int, int]]:
-    start = 0
-    while start < len(text):
-        end = text.find("\n", start)
-        end = len(text) if end < 0 else end
-        if end > start:
-            yield start, end
-        start = end + 1
-
-
-def _place(places: list[Section], page: int, start: int) -> tuple[str, Part, bool]:
-    """Section and part of a place, and whether a heading stands there."""
-    title, part, heading = "", "main", False
-    for section in places:
-        if (section.span.page, section.span.start) > (page, start):
-            break
-        title, part = section.title, section.part
-        heading = section.span[:2] == (page, start) and section.span.end > start
-    return title, part, heading
-
-
-def _is_running(text: str) -> bool:
-    return len(text.split()) > 4
-
-
-def _open_paragraph(
-    page: Page,
-    paragraphs: list[tuple[int, int]],
-    figures: set[tuple[int, int]],
-    places: list[Section],
-) -> int | None:
-    """Start of the page's last paragraph where it stops in the middle of a sentence."""
-    for start, end in reversed(paragraphs):
-        if (page.number, start) in figures:
-            continue
-        text = page.text[start:end]
-        heading = _place(places, page.number, start)[2]
-        open_end = text[-1].isalnum() or text[-1] in ",-–(&"
-        return start if open_end and not heading and _is_running(text) else None
-    return None
-
-
-def _continuation_start(page: Page, figures: set[tuple[int, int]]) -> int:
-    """Start of the paragraph of a page that may go on with the page before."""
-    for start, end in _paragraphs(page.text):
-        if (page.number, start) not in figures and _is_running(page.text[start:end]):
-            return start
-    return 0
-
-
-def _rest_of_sentence(
-    page: Page, figures: set[tuple[int, int]], places: list[Section], part: Part
-) -> Span | None:
-    """Where the next page finishes the sentence that the page before leaves open."""
-    start = _continuation_start(page, figures)
-    end = page.text.find("\n", start)
-    paragraph = page.text[start : end if end >= 0 else len(page.text)]
-    if not paragraph[:1].islower() or _place(places, page.number, start)[1] != part:
-        return None
-    a, b = split_sentences(paragraph)[0]
-    return Span(page.number, start + a, start + b)
-
-
-def _fitting(spans: tuple[Span, ...], count: _Counter) -> Iterator[tuple[Span, ...]]:
-    """The sentence, or pieces of it cut at blanks where it is longer than the embedder reads."""
-    if count.tokens(spans) <= count.max_tokens:
-        yield spans
-        return
-    for page, start, end in spans:
-        while start < end:
-            cut = _longest_fit(page, start, end, count)
-            yield (Span(page, start, cut),)
-            start = cut
-            while start < end and count.texts[page][start] == " ":
-                start += 1
-
-
-def _longest_fit(page: int, start: int, end: int, count: _Counter) -> int:
-    """Largest end, at a blank where there is one, up to which the text fits."""
-    low, high = start + 1, end
-    while low < high:
-        middle = (low + high + 1) // 2
-        if count.tokens([Span(page, start, middle)]) <= count.max_tokens:
-            low = middle
-        else:
-            high = middle - 1
-    if low == end:
-        return end
-    blank = count.texts[page].rfind(" ", start + 1, low + 1)
-    return blank if blank > start else low
-
-
 def _groups(
-    units: Iterable[Unit], settings: ChunkSettings, count: _Counter
+    units: Iterable[Unit], settings: ChunkSettings, count: TokenCounter
 ) -> Iterator[list[Unit]]:
     """Units packed into chunks."""
     for run in _runs(units):
@@ -239,6 +83,7 @@ def _runs(units: Iterable[Unit]) -> Iterator[list[Unit]]:
                 unit.part != before.part
                 or unit.spans[0].page != before.spans[-1].page
                 or before.spans[0].page != before.spans[-1].page
+                or unit.spans[0].start > before.spans[-1].end + 2  # text used elsewhere between
                 or (unit.is_heading and not bare)
             ):
                 yield run
@@ -248,7 +93,7 @@ def _runs(units: Iterable[Unit]) -> Iterator[list[Unit]]:
         yield run
 
 
-def _pack(run: list[Unit], settings: ChunkSettings, count: _Counter) -> Iterator[list[Unit]]:
+def _pack(run: list[Unit], settings: ChunkSettings, count: TokenCounter) -> Iterator[list[Unit]]:
     """Cut a run into chunks of even size, at the ends of paragraphs where one is near."""
     start = 0
     while start < len(run):
@@ -274,13 +119,13 @@ def _pack(run: list[Unit], settings: ChunkSettings, count: _Counter) -> Iterator
 def _is_enough(words: int, unit: Unit, before: Unit, target: float) -> bool:
     """Whether a chunk of so many words better ends before `unit`."""
     if unit.is_caption:
-        return words >= 0.5 * target
+        return words >= 0.6 * target
     if before.ends_paragraph:
-        return words >= 0.8 * target
+        return words >= 0.9 * target
     return words + unit.words / 2 > target
 
 
-def _fits(units: list[Unit], count: _Counter) -> bool:
+def _fits(units: list[Unit], count: TokenCounter) -> bool:
     return count.tokens(_merged(units)) <= count.max_tokens
 
 

@@ -29,7 +29,7 @@ LINE_START_HALF = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 
 
 class Line(NamedTuple):
-    """A line of a page: text, left edge and base line in points, type size, bold, turned sideways."""
+    """A line of a page: text, left edge and base line in points, type size, bold, turned."""
 
     text: str
     x: float
@@ -64,6 +64,7 @@ def mend_characters(text: str, faults: FontFaults = NO_FAULTS) -> str:
     cannot be read. A letter and a separate accent are composed where Unicode has the letter.
     """
     if faults.slashes:
+        text = text.replace("/BnZr", "-")  # dvips' name for the first sign of TeX's symbol font
         text = re.sub(r"/(?=[^\w\s]|[\d_\x00-\x1f])", "", text)
     if faults.ligatures:
         text = re.sub(
@@ -161,7 +162,7 @@ def _drop_repeated(pages: list[list[Line]]) -> None:
     def key(line: Line) -> tuple[str, int]:
         return re.sub(r"\d+", "#", line.text), round(line.y / 3)
 
-    edges = [[*lines[:3], *lines[-3:]] for lines in pages]
+    edges = [[*lines[:4], *lines[-4:]] for lines in pages]
     counts = Counter(k for lines in edges for k in {key(line) for line in lines})
     least = max(3, round(len(pages) * 0.35))
     heads = {k for k, n in counts.items() if n >= least and re.search(r"[^\W\d_]", k[0])}

@@ -18,6 +18,7 @@ CAPTION = re.compile(
     r"(?:Figure|Fig\.|FIGURE|Table|TABLE|Algorithm|Listing)\s+[A-Z]?\.?\d+\w?\s*[:.|]"
 )
 BULLET = re.compile(r"[•●▪◦∙·■–*]\s|\(?(?:[ivx]{1,4}|\d{1,2}|[a-z])[.)]\s+[A-Z“\"]")
+FOOTNOTE = re.compile(r"(?:\d{1,2}|[∗*†‡§])(?:[A-Z“]|https?:)")
 REFERENCE_MARK = re.compile(r"\[\w{1,12}\]\s|\d{1,3}\.\s+[A-Z]")
 # A name, and a number at the end.
 TABLE_ROW = re.compile(r"^\D*[^\W\d_]{2,}.*\s[-+−]?\d[\d.,]*%?$")
@@ -84,8 +85,9 @@ def page_blocks(
     """Blocks of one page in reading order.
 
     `headings` maps the index of a heading's first line to (number of lines, title), no lines for
-    a section that begins without a heading; from line `figures_from` on, runs of short lines are figure text; `references` says that the page lies in
-    the list of references, where each item is a block.
+    a section that begins without a heading; from line `figures_from` on, runs of short lines are
+    figure text; `references` says that the page lies in the list of references, where each item
+    is a block.
     """
     kinds = line_kinds(lines, headings, usual, figures_from)
     blocks: list[Block] = []
@@ -120,7 +122,7 @@ def page_blocks(
             kind = kinds[i]
         group.append(line)
     close()
-    return finish_paragraphs(blocks, usual, words)
+    return blocks
 
 
 def make_block(kind: Kind, group: list[Line], words: Counter[str]) -> Block:
@@ -173,17 +175,37 @@ def label_runs(
         return 99 if apart else len(lines[i].text.split())
 
     def bridges(i: int) -> bool:
-        other = abs(lines[i].size - usual.size) > 0.4 or lines[i].turned
-        other = other or bool(re.fullmatch(r"[\d\s.,%±−–+()]+", lines[i].text))
-        return other and words(i) < 2 * FIGURE_WORDS and not END.search(lines[i].text)
+        line = lines[i]
+        other = abs(line.size - usual.size) > 0.4 or line.turned
+        other = other or bool(re.fullmatch(r"[\d\s.,%±−–+()]+", line.text))
+        return other and (words(i) < 2 * FIGURE_WORDS or (words(i) < 20 and is_alone(lines, i)))
 
     start = first
     for i in range(first, len(lines) + 1):
         if i < len(lines) and (words(i) < FIGURE_WORDS or bridges(i)):
             continue
+        while 0 < start < i and ends_paragraph(lines[start - 1], lines[start]):
+            start += 1
         if sum(words(j) < FIGURE_WORDS for j in range(start, i)) >= FIGURE_RUN:
             yield start, i
         start = i + 1
+
+
+def is_alone(lines: list[Line], i: int) -> bool:
+    """Whether no line of the same type stands right above or below line `i`."""
+    around = [lines[j] for j in (i - 1, i + 1) if 0 <= j < len(lines)]
+    line = lines[i]
+    return not any(
+        abs(other.size - line.size) < 0.3 and abs(other.y - line.y) < 1.7 * line.size
+        for other in around
+    )
+
+
+def ends_paragraph(before: Line, line: Line) -> bool:
+    """Whether a short line is the rest of the sentence that the line above it leaves open."""
+    close = 0 < before.y - line.y < 1.6 * before.size and abs(before.size - line.size) < 0.3
+    prose = len(before.text.split()) > FIGURE_WORDS and not is_row(before.text)
+    return close and prose and not END.search(before.text) and abs(before.x - line.x) < 30
 
 
 def is_row(text: str) -> bool:
@@ -197,29 +219,47 @@ def is_row(text: str) -> bool:
 
 
 def starts_block(
-    before: Line, line: Line, following: Line | None, kind: Kind, own: Kind, usual: Measures,
+    before: Line,
+    line: Line,
+    following: Line | None,
+    kind: Kind,
+    own: Kind,
+    usual: Measures,
     references: bool,
-) -> bool:  # fmt: skip
+) -> bool:
     """Whether `line` begins a new block after `before`, the last line of a block of `kind`."""
     if own == "caption" or (own == "figure") != (kind == "figure"):
         return True
     if own == "figure":
         return False
     if kind == "row" or own == "row":
-        return not (kind != "row" and own == "row" and goes_on(before, line, usual))
+        return kind == "row" or not goes_on(before, line, usual)
     if abs(line.size - before.size) > 0.35 and len(line.text) > 12 and len(before.text) > 12:
         return True
-    if BULLET.match(line.text) and END.search(before.text):
+    if FOOTNOTE.match(line.text) and line.size < usual.size - 0.5:
         return True
-    ended = bool(END.search(before.text))
+    if END.search(before.text):
+        return starts_paragraph(before, line, following, usual, references)
+    drop = before.y - line.y
+    if references and REFERENCE_MARK.match(line.text):
+        return True
+    return line.bold != before.bold if drop < -1 else drop > 3 * usual.leading
+
+
+def starts_paragraph(
+    before: Line, line: Line, following: Line | None, usual: Measures, references: bool
+) -> bool:
+    """Whether `line` begins a paragraph after `before`, which ends a sentence."""
+    if BULLET.match(line.text):
+        return True
     drop = before.y - line.y
     if drop < -1:  # up: the next column, or a float's end
-        return ended and (is_indented(line, following) or line.text[:1].isupper())
-    if drop > 1.45 * max(usual.leading, 1.1 * line.size) and (ended or drop > 3 * usual.leading):
+        return line.bold != before.bold or line.text[:1].isupper() or is_indented(line, following)
+    if drop > 1.45 * max(usual.leading, 1.1 * line.size):
         return True
     if references:
         return starts_reference(before, line, following)
-    return ended and is_indented(line, following)
+    return is_indented(line, following)
 
 
 def goes_on(before: Line, line: Line, usual: Measures) -> bool:
@@ -237,48 +277,6 @@ def is_indented(line: Line, following: Line | None) -> bool:
 
 def starts_reference(before: Line, line: Line, following: Line | None) -> bool:
     """Whether a line opens an item of the list of references: a mark, or a hanging edge."""
-    if REFERENCE_MARK.match(line.text):
+    if REFERENCE_MARK.match(line.text) or line.x < before.x - 0.5 * line.size:
         return True
-    return bool(END.search(before.text)) and (
-        line.x < before.x - 0.5 * line.size
-        or (following is not None and line.x < following.x - 0.5 * line.size)
-    )
-
-
-def finish_paragraphs(blocks: list[Block], usual: Measures, words: Counter[str]) -> list[Block]:
-    """Bring together a paragraph that a footnote, a caption or a figure interrupts.
-
-    The interrupting blocks come after it: nobody reads a footnote in the middle of a sentence.
-    """
-    result = list(blocks)
-    i = 0
-    while i < len(result):
-        block = result[i]
-        if block.kind == "prose" and abs(block.size - usual.size) < 0.4 and is_open(block.text):
-            rest = continuation(result, i, usual)
-            if rest is not None:
-                text = join_lines(block.text, result[rest].text, words)
-                result[i] = replace(block, text=text)
-                del result[rest]
-                continue
-        i += 1
-    return result
-
-
-def is_open(text: str) -> bool:
-    """Whether a paragraph stops in the middle of a sentence."""
-    return not END.search(text) and len(text.split()) > 4
-
-
-def continuation(blocks: list[Block], i: int, usual: Measures) -> int | None:
-    """Index of the block that goes on with the open paragraph `i`, past floats and footnotes only."""
-    for j in range(i + 1, len(blocks)):
-        block = blocks[j]
-        if block.kind == "heading":
-            return None
-        if block.kind == "prose" and abs(block.size - usual.size) < 0.4:
-            goes = block.text[:1].islower() and len(block.text.split()) > 3
-            return j if goes else None
-        if block.kind == "row" and j == i + 1:
-            return None  # a displayed equation: the sentence goes on through it
-    return None
+    return following is not None and line.x < following.x - 0.5 * line.size

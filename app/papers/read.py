@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from app.papers import clean, layout, structure
+from app.papers import clean, flow, layout, structure
 from app.papers.records import Page, Paper, PaperError, Part, Section, Span
 
 SECONDS_PER_PAGE = 20.0
@@ -77,6 +77,8 @@ def extract(
                 header = check_header(path, record)
                 continue
             if "error" in record:
+                if record["error"].startswith("DependencyError"):
+                    check_header(path, {"error": "cryptography"})
                 skipped.append((record["page"], record["error"]))
             pages.append([clean.Line(*line) for line in record.get("lines", ())])
         if not header:
@@ -151,9 +153,8 @@ def check_text(path: Path, pages: list[list[clean.Line]], skipped: list[tuple[in
     text = " ".join(line.text for lines in pages for line in lines)
     count = len(pages)
     if len(skipped) == count:
-        raise PaperError(
-            path.name, f"none of its {count} pages could be read: {skipped[0][1]}", "save it anew"
-        )
+        reason = f"none of its {count} pages could be read: {skipped[0][1]}"
+        raise PaperError(path.name, reason, "save it anew")
     if len(re.findall(r"[^\W\d_]", text)) < 20:
         raise PaperError(
             path.name, f"has no text layer: {count} pages of images", "run it through OCR first"
@@ -167,7 +168,7 @@ def check_text(path: Path, pages: list[list[clean.Line]], skipped: list[tuple[in
 
 
 def is_garbled(text: str) -> bool:
-    """Whether text comes from a broken font encoding: few letters and blanks, or no common words."""
+    """Whether text comes from a broken encoding: few letters and blanks, or no common words."""
     good = sum(char.isalpha() or char == " " for char in text)
     tokens = re.findall(r"[^\W\d_]+", text.lower())
     share = sum(token in COMMON_WORDS for token in tokens) / max(1, len(tokens))
@@ -223,22 +224,34 @@ def lay_out(
     usual: layout.Measures,
     labels: list[str],
 ) -> tuple[list[Page], list[Section], list[Span]]:
-    """Pages with their text, sections and figure runs with their place in it."""
+    """Lay out every page and bring together what page breaks cut; see `place_blocks`."""
     words = clean.vocabulary([line for page in lines for line in page])
     part_of = {(n, i): part for (n, i, _), part in zip(flat, parts)}
+    blocks = []
+    current: Part = "main"
+    for number, (page, here) in enumerate(zip(lines, headings), 1):
+        listed = [current, *(part_of[number, i] for i in here)]
+        current = listed[-1]
+        first = min(here, default=0) if number == 1 else 0
+        found = layout.page_blocks(page, here, usual, words, "references" in listed, first)
+        blocks.append(flow.finish_paragraphs(found, usual, words))
+    flow.mend_page_breaks(blocks, words)
+    return place_blocks(blocks, labels, parts)
+
+
+def place_blocks(
+    blocks: list[list[layout.Block]], labels: list[str], parts: list[Part]
+) -> tuple[list[Page], list[Section], list[Span]]:
+    """Pages of the blocks' texts, one a line; sections and figure runs with their place in them."""
     pages: list[Page] = []
     sections: list[Section] = []
     figures: list[Span] = []
+    order = iter(parts)
     current: Part = "main"
-    for number, (page, here, label) in enumerate(zip(lines, headings, labels), 1):
+    for number, (page, label) in enumerate(zip(blocks, labels), 1):
         page_part = current
-        order = iter([part_of[number, i] for i in sorted(here)])
-        references = current == "references" or any(
-            part_of[number, i] == "references" for i in here
-        )
-        first = min(here, default=0) if number == 1 else 0
         text = ""
-        for block in layout.page_blocks(page, here, usual, words, references, first):
+        for block in page:
             start = len(text) + (1 if text else 0)
             text = f"{text}\n{block.text}" if text else block.text
             span = Span(number, start, len(text))

@@ -94,9 +94,33 @@ ABBREVIATIONS = frozenset(
 MAY_END = frozenset(("al", "etc", "no", "co", "inc", "ltd", "corp", "jr", "sr"))
 # After these words a single capital is a name of a part, not an initial: "in Appendix A. We".
 LETTERED = frozenset(
-    ("appendix", "section", "table", "figure", "part", "type", "case", "class", "group", "panel")
+    (
+        "appendix",
+        "section",
+        "table",
+        "figure",
+        "part",
+        "type",
+        "case",
+        "class",
+        "group",
+        "panel",
+        "sentence",
+        "set",
+        "task",
+        "model",
+        "state",
+        "stage",
+        "option",
+        "matrix",
+        "layer",
+        "experiment",
+    )
 )
-CANDIDATE = re.compile(r"[.!?…][\"'”’)\]]*(?=\s)|\n")
+# A footnote's number may follow the full stop: "the library.1 Because".
+CANDIDATE = re.compile(
+    r"[.!?…][\"'”’)\]]*(?=\s)|(?<=[a-z)\]])[.!?][\"'”’)]*\d{1,2}(?=\s+[A-Z“])|\n"
+)
 NEXT_START = re.compile(r"\s*[\"'“‘(\[]*([^\s\"'“‘(\[])")
 # A small letter begins a sentence in names like "xLSTM", Greek signs, and "(ii)" of a list.
 SMALL_START = re.compile(r"\s*(?:\((?:[ivx]{1,4}|[a-z])\)\s|[a-z]{1,2}[A-Z]|[α-ωϕ]\s)")
