@@ -114,7 +114,7 @@ def each_line_once(pieces: Iterable[str]) -> Iterator[str]:
         if line != shown and not any(old.startswith(line.strip()) for old in known):
             yield line[len(shown) :]
             shown = line
-    if line.strip() not in known:
+    if line != shown and line.strip() not in known:
         yield line[len(shown) :]
 
 

@@ -1,7 +1,7 @@
 """Which passage supports a sentence, decided by matching words and numbers; and which words do.
 
 It never asks a model. On 1,301 sentences written from a passage and 3,903 pairings with another
-passage of the same paper, the limits below call 96 % and 1.4 % supported.
+passage of the same paper, the limits below call 95 % and 1.3 % supported.
 """
 
 import re
@@ -25,7 +25,9 @@ _FUNCTION_WORDS = """
 _STOP = frozenset(_FUNCTION_WORDS.split())
 _SMALL_NUMBERS = "two three four five six seven eight nine ten eleven twelve"
 _NUMBER_WORDS = dict(zip(_SMALL_NUMBERS.split(), range(2, 13)))
-_NOT = re.compile(r"\b(?:no|not|never|cannot|without|neither|nor|none)\b|n['’]t\b", re.IGNORECASE)
+_NOT = re.compile(
+    r"\b(?:no|not(?! only)|never|cannot|without|neither|nor|none)\b|n['’]t\b", re.IGNORECASE
+)
 _YES_OR_NO = re.compile(r"^\s*(?:yes|no)\b[,.:;\s]*", re.IGNORECASE)
 _ENDINGS = (
     "ations",
@@ -106,7 +108,7 @@ def _key(token: str) -> str:
     if folded in _STOP or (len(folded) == 1 and folded.isascii()):
         return ""
     for ending in _ENDINGS:
-        if folded.endswith(ending) and len(folded) - len(ending) >= 4 and not folded.endswith("ss"):
+        if folded.endswith(ending) and len(folded) - len(ending) >= 3 and not folded.endswith("ss"):
             return folded[: -len(ending)]
     return folded
 
@@ -135,16 +137,33 @@ def match(sentence: str, text: str, start: int = 0, end: int | None = None) -> M
         coverage=len(keys & known) / len(keys),
         run=longest_run([w.key for w in wanted], [w.key for w in there]),
         numbers_agree=numbers <= known,
-        denied=_denied(sentence, stretch, spans),
+        denied=_denied(sentence, stretch),
         spans=tuple((start + a, start + b) for a, b in spans),
     )
 
 
-def _denied(sentence: str, stretch: str, spans: Iterable[tuple[int, int]]) -> bool:
-    """Whether only one side negates: the passage anywhere, or between the words that match."""
-    if _NOT.search(_YES_OR_NO.sub("", sentence)):
-        return not _NOT.search(stretch)
-    return any(_NOT.search(stretch[a:b]) for a, b in spans)
+def _denied(sentence: str, stretch: str) -> bool:
+    """Whether one side negates a word that both have, and the other side does not.
+
+    Negated is the content word after the negation; the other side may have one word in between.
+    """
+    sentence = _YES_OR_NO.sub("", sentence)
+    ours, theirs = _negated(sentence, 1), _negated(stretch, 1)
+    if ours and not theirs:
+        return True
+    ours_has, theirs_has = ({word.key for word in words(t)} for t in (sentence, stretch))
+    return bool(
+        (ours & theirs_has) - _negated(stretch, 2) or (theirs & ours_has) - _negated(sentence, 2)
+    )
+
+
+def _negated(text: str, reach: int) -> set[str]:
+    """The next `reach` content words after each negation."""
+    found = set()
+    for at in _NOT.finditer(text):
+        after = [word.key for word in words(text) if word.start >= at.end()]
+        found.update(after[:reach])
+    return found
 
 
 def _bridged(stretch: str, found: Sequence[Word]) -> list[tuple[int, int]]:

@@ -57,7 +57,7 @@ def details(summary: str, *content: str, opened: bool = False) -> str:
 
 def link(href: str | None, text: str) -> str:
     """Escaped text that leads to a relative place, or alone where there is none."""
-    return escape(text) if href is None else tag("a", escape(text), href=href, target="_blank")
+    return escape(text) if href is None else tag("a", escape(text), href=href)
 
 
 def page_href(path: str | Path, page: int, *, base: str | Path = ".") -> str:

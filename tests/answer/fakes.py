@@ -52,7 +52,9 @@ class CharTokenizer:
         return SPECIAL.index(token)
 
     def decode(self, ids, *, skip_special=True):
-        return "".join(SPECIAL[i] if i < 10 else chr(i - 10) for i in ids if i >= 10 or not skip_special)
+        return "".join(
+            SPECIAL[i] if i < 10 else chr(i - 10) for i in ids if i >= 10 or not skip_special
+        )
 
 
 def spec(**changes) -> PromptSpec:
@@ -60,8 +62,17 @@ def spec(**changes) -> PromptSpec:
 
 
 def passage(
-    *sentences, page=1, rank=1, score=0.6, number=0, paper="a.pdf", title="A Paper", section="1 Intro",
-    kept=None, retriever="similarity", label=None,
+    *sentences,
+    page=1,
+    rank=1,
+    score=0.6,
+    number=0,
+    paper="a.pdf",
+    title="A Paper",
+    section="1 Intro",
+    kept=None,
+    retriever="similarity",
+    label=None,
 ) -> Passage:
     """A passage whose sentences stand one after another on a page that begins with it."""
     made, at = [], 0
@@ -71,8 +82,14 @@ def passage(
         at = end + 1
     text = " ".join(sentences)
     chunk = Chunk(
-        id=f"{paper}:{number:04d}", paper=paper, title=title, section=section, part="main",
-        label=str(page) if label is None else label, text=text, spans=(Span(page, 0, len(text)),),
+        id=f"{paper}:{number:04d}",
+        paper=paper,
+        title=title,
+        section=section,
+        part="main",
+        label=str(page) if label is None else label,
+        text=text,
+        spans=(Span(page, 0, len(text)),),
         sentences=tuple(made),
     )
     return Passage(chunk, score, rank, retriever, kept)

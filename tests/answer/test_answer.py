@@ -1,0 +1,249 @@
+"""From question to answer, with stand-ins: steps, refusals, citations, every form of output."""
+
+import json
+
+import pytest
+from fakes import FakeReader, FakeRetriever, passage
+from html_reading import read
+
+from app.answer.answer import (
+    EvidenceChosen,
+    Retrieved,
+    Text,
+    answer_steps,
+    ask,
+    split_answer,
+    streamed,
+)
+from app.answer.records import NOT_FOUND, Answer
+
+GATES = "Exponential gating is new in this network."
+MEMORY = "The matrix memory stores 128 values per head."
+OTHER = "We thank our colleagues for their help."
+QUESTION = "What is new?"
+HOSTILE = (
+    '<script>alert("x")</script> | `a` $b$ \\(c\\) ]]> <!-- & \x1b[31m\u202e </style></details>'
+)
+
+
+def two_passages(**changes):
+    return [
+        passage("It begins here with words.", GATES, page=3, rank=1, score=0.7, **changes),
+        passage(OTHER, page=9, rank=2, score=0.5, number=1, **changes),
+    ]
+
+
+def setup(writes=(), found=None, cosines=None, **changes):
+    paths = {"a.pdf": "data/papers/a.pdf"}
+    retriever = FakeRetriever(
+        two_passages() if found is None else found, cosines or {GATES: 0.9}, paths=paths
+    )
+    return retriever, FakeReader({GATES: -1.0}, writes, **changes)
+
+
+def answer(mode=None, writes=(), **changes) -> Answer:
+    retriever, reader = setup(writes, **changes)
+    return ask(QUESTION, retriever, reader=reader, mode=mode)
+
+
+def test_quote_is_the_default_and_gives_the_sentence_itself():
+    got = answer()
+    assert (got.text, got.mode, got.declined) == (GATES, "quote", False)
+    assert got.sentences[0].supported and got.sentences[0].citations == (1,)
+    assert got.sentences[0].pages == (3,)
+
+
+def test_the_evidence_is_marked_in_its_passage_and_the_rest_was_also_read():
+    got = answer()
+    cited = got.cited[0]
+    assert [cited.passage.text[a:b] for a, b in cited.highlights] == [GATES]
+    assert [s.number for s in got.also_read] == [2]
+    assert got.also_read[0].highlights == ()
+
+
+def test_steps_come_in_order_and_end_with_the_answer():
+    retriever, reader = setup(["Gating ", "is new."])
+    steps = list(answer_steps(QUESTION, retriever, reader, mode="sentence"))
+    kinds = [type(step) for step in steps]
+    assert kinds == [Retrieved, EvidenceChosen, Text, Text, Answer]
+    assert steps[1].evidence[0].sentence.text == GATES
+
+
+def test_a_phrased_answer_is_supported_by_matching_words():
+    got = answer("sentence", ["Exponential gating is new in the network."])
+    assert got.sentences[0].citations == (1,)
+    cited = got.cited[0]
+    assert "Exponential gating is new" in cited.passage.text[slice(*cited.highlights[0])]
+
+
+def test_a_phrased_answer_that_matches_nothing_is_unsupported():
+    got = answer("sentence", ["Transformers were replaced by 7 convolutions of Mamba."])
+    sentence = got.sentences[0]
+    assert not sentence.supported and sentence.pages == ()
+    assert [sentence.text[a:b] for a, b in sentence.unknown] == ["7", "Mamba"]
+    for form in (str(got), got.to_markdown(), got._repr_html_()):
+        assert "not supported by the passages" in " ".join(form.split()) and "[?" in form.replace(
+            "\\", ""
+        )
+    assert GATES in str(got), "the evidence is shown all the same"
+
+
+def test_bullets_are_lines():
+    assert split_answer("- one thing\n* two. More.\n\n• one thing", "bullets") == [
+        "one thing",
+        "two. More.",
+    ]
+    assert split_answer("One is red. Two is 3.5 cm. ", "sentence") == [
+        "One is red.",
+        "Two is 3.5 cm.",
+    ]
+
+
+def test_a_reader_that_writes_nothing_is_said_and_the_evidence_quoted():
+    got = answer("short", [" \n"])
+    assert got.text == GATES and got.mode == "quote"
+    assert any("wrote nothing" in note for note in got.notes)
+
+
+@pytest.mark.parametrize("score", [0.2499, -0.3])
+def test_below_the_least_cosine_the_model_is_not_called(score):
+    retriever, reader = setup(found=[passage(OTHER, score=score)])
+    got = ask(QUESTION, retriever, reader=reader)
+    assert got.declined and got.text == NOT_FOUND and reader.calls == 0
+    assert got.sentences == () and got.evidence == () and len(got.also_read) == 1
+
+
+def test_at_the_least_cosine_the_model_is_called():
+    retriever, reader = setup(found=[passage(OTHER, score=0.25)])
+    assert not ask(QUESTION, retriever, reader=reader).declined and reader.calls == 1
+
+
+def test_without_a_passage_nothing_is_found():
+    retriever, reader = setup(found=[])
+    got = ask(QUESTION, retriever, reader=reader)
+    assert got.text == NOT_FOUND and got.sources == () and reader.calls == 0
+    for form in (str(got), got.to_markdown(), got._repr_html_()):
+        assert NOT_FOUND in form and "does not say" not in form
+
+
+def test_where_scores_are_no_cosines_the_best_sentence_decides():
+    retriever, reader = setup(found=[passage(OTHER, score=17.0)], cosines={OTHER: 0.1})
+    retriever.cosine = False
+    assert ask(QUESTION, retriever, reader=reader).declined
+    retriever.cosines = {OTHER: 0.3}
+    assert not ask(QUESTION, retriever, reader=reader).declined
+
+
+def test_a_reader_that_would_refuse_makes_the_evidence_weak():
+    got = answer(declines=True)
+    assert got.weak and not got.declined and got.text == GATES
+    for form in (str(got), got.to_markdown(), got._repr_html_()):
+        assert "Weak evidence" in form
+    assert "Weak evidence" not in str(answer())
+
+
+def test_what_did_not_reach_the_reader_is_said():
+    found = [passage(GATES, rank=n, number=n, title="") for n in range(1, 6)]
+    got = answer(found=found)
+    assert any("2 of 5 passages were not given" in note for note in got.notes)
+    assert "2 of 5 passages" in str(got)
+
+
+@pytest.mark.parametrize("question", ["", "  \n"])
+def test_an_empty_question_is_refused(question):
+    retriever, reader = setup()
+    with pytest.raises(ValueError, match="empty"):
+        ask(question, retriever, reader=reader)
+
+
+def test_an_unknown_mode_is_refused_before_anything_is_searched():
+    with pytest.raises(ValueError, match="poem"):
+        answer("poem")
+
+
+def test_the_json_form_has_the_agreed_keys():
+    got = json.loads(json.dumps(answer().to_dict()))
+    assert {
+        "question",
+        "retriever",
+        "mode",
+        "answer",
+        "declined",
+        "sentences",
+        "sources",
+        "timings",
+    } <= set(got)
+    assert got["sentences"] == [{"text": GATES, "supported": True, "citations": [1]}]
+    assert set(got["timings"]) == {"retrieve", "evidence", "answer"}
+    source = got["sources"][got["sentences"][0]["citations"][0] - 1]
+    expected = {"paper": "a.pdf", "page": 3, "label": "3", "section": "1 Intro", "start": 0}
+    assert expected.items() <= source.items()
+    assert source["end"] - source["start"] == len(source["text"])
+    assert source["score"] == 0.7
+
+
+def test_a_refusal_has_the_same_keys():
+    retriever, reader = setup(found=[])
+    got = ask(QUESTION, retriever, reader=reader).to_dict()
+    assert got.keys() == answer().to_dict().keys()
+    assert got["declined"] is True and got["sources"] == got["sentences"] == []
+
+
+def test_a_shortened_passage_has_the_places_of_its_kept_sentences():
+    whole = passage("One is here now.", GATES, OTHER, page=5, kept=(1, 2))
+    source = answer(found=[whole]).to_dict()["sources"][0]
+    assert (source["start"], source["end"]) == (17, 17 + len(GATES) + 1 + len(OTHER))
+    assert source["spans"] == [[5, 17, 59], [5, 60, 99]]
+    assert source["text"] == f"{GATES} {OTHER}"
+
+
+def test_links_lead_to_the_page_relative_to_the_base():
+    got = answer()
+    assert 'href="data/papers/a.pdf#page=3"' in got._repr_html_()
+    assert "(data/papers/a.pdf#page=3)" in got.to_markdown()
+    assert 'href="papers/a.pdf#page=3"' in got.to_html(base="data")
+
+
+def test_without_a_known_file_there_is_no_link():
+    retriever, reader = setup()
+    retriever.paths = {}
+    assert "href" not in ask(QUESTION, retriever, reader=reader)._repr_html_()
+
+
+def test_the_printed_page_number_is_shown_where_it_differs():
+    got = answer(found=two_passages(label="4180"))
+    for form in (str(got), got.to_markdown(), got._repr_html_()):
+        assert "printed 4180" in form
+
+
+@pytest.mark.parametrize("mode", ["quote", "bullets"])
+def test_hostile_text_is_inert_everywhere(mode):
+    evil = HOSTILE + " words to fill it up."
+    found = [passage(evil, paper='a"<b>.pdf', title=HOSTILE, section=HOSTILE, label=HOSTILE)]
+    retriever = FakeRetriever(found, paths={'a"<b>.pdf': 'data/"><script>.pdf'}, name=HOSTILE)
+    got = ask(HOSTILE, retriever, reader=FakeReader({}, [HOSTILE, "\n", "7 Mamba"]), mode=mode)
+    page = read(got._repr_html_())
+    assert "script" not in page.names and "b" not in page.names
+    assert {name for name, _ in page.attributes} <= {"id", "class", "aria-label", "href"}
+    shown = got.to_markdown()
+    assert "<script" not in shown and "<!--" not in shown and "`" not in shown
+    assert not any(ord(c) < 32 and c != "\n" for c in shown + str(got))
+    assert "\u202e" not in shown + str(got) + got._repr_html_()
+
+
+def test_the_terminal_form_streams_the_same_facts():
+    retriever, reader = setup(["Exponential gating ", "is new."])
+    out = "".join(streamed(QUESTION, retriever, reader, "sentence"))
+    assert out.index(QUESTION) < out.index(GATES) < out.index("Exponential gating is new.")
+    assert "supported by [1] p. 3" in out and "also read" in out and "retrieve" in out
+
+
+def test_a_quote_streams_once():
+    retriever, reader = setup()
+    out = "".join(streamed(QUESTION, retriever, reader))
+    assert out.count(GATES) == 1 and "[1] p. 3" in out
+
+
+def test_a_refusal_streams_its_one_line():
+    retriever, reader = setup(found=[])
+    assert NOT_FOUND in "".join(streamed(QUESTION, retriever, reader))

@@ -1,0 +1,96 @@
+"""The reader on a tiny model with random weights, against plain forward passes over whole texts."""
+
+import pytest
+import torch
+from fakes import SPECIAL, CharTokenizer, passage, spec
+
+from app.answer.reader import Reader, each_line_once, load_reader
+from app.model.config import XLSTMConfig
+from app.model.xlstm import XLSTM
+
+EVIDENCE = SPECIAL.index("<|quote|>")
+
+
+@pytest.fixture(scope="module")
+def reader():
+    torch.manual_seed(0)
+    config = XLSTMConfig.from_dict(
+        {"vocab_size": 300, "embedding_dim": 32, "num_heads": 2, "num_blocks": 2}
+    )
+    model = XLSTM(config)
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.3)
+    return Reader("tiny", model.eval(), CharTokenizer(), spec(answer_tokens=12))
+
+
+def log_probabilities(reader, ids):
+    with torch.inference_mode():
+        return torch.log_softmax(reader.model(torch.tensor([ids]))[0][0].double(), -1)
+
+
+def test_likelihoods_are_those_of_the_sentence_after_the_whole_prompt(reader):
+    prompt = reader.prompt("Why?", [passage("It is so.", "It is not.")])
+    sentences = ["It is so.", "It is not.", "A"]
+    got = reader.likelihoods(reader.read(prompt), sentences)
+    for value, sentence in zip(got, sentences):
+        ids = reader.tokenizer.encode(sentence, start=False)
+        table = log_probabilities(reader, [*prompt.ids, *ids])
+        at = len(prompt.ids) - 1
+        total = sum(table[at + i, token].item() for i, token in enumerate(ids))
+        assert value == pytest.approx(total / (len(ids) + 2), abs=2e-4)
+
+
+def test_the_first_word_decides_whether_the_reader_declines(reader):
+    prompt = reader.prompt("Why?", [passage("It is so.")])
+    likeliest = log_probabilities(reader, prompt.ids)[-1].argmax().item()
+    assert reader.read(prompt).declines == (likeliest == SPECIAL.index("<|none|>"))
+
+
+def test_an_answer_is_greedy_after_evidence_and_style(reader):
+    prompt = reader.prompt("Why?", [passage("It is so.")])
+    style = SPECIAL.index("<|short|>")
+    ids = [*prompt.ids, *reader.tokenizer.encode("It is so.", start=False), style]
+    expected = []
+    for _ in range(12):
+        row = log_probabilities(reader, ids)[-1].clone()
+        row[SPECIAL.index("<|none|>")] = -torch.inf
+        token = row.argmax().item()
+        if token < 10:
+            break
+        expected.append(token)
+        ids.append(token)
+    got = "".join(reader.phrase(reader.read(prompt), "It is so.", "short"))
+    lines = "".join(each_line_once([reader.tokenizer.decode(expected)]))
+    assert got == lines and len(expected) > 0
+
+
+def test_reading_twice_gives_the_same(reader):
+    prompt = reader.prompt("Why?", [passage("It is so.")])
+    reading = reader.read(prompt)
+    first = reader.likelihoods(reading, ["It is so."])
+    list(reader.phrase(reading, "It is so.", "bullets"))
+    assert reader.likelihoods(reading, ["It is so."]) == first
+
+
+@pytest.mark.parametrize(
+    ("pieces", "text"),
+    [
+        (["one\n", "two\n", "one\n", "three"], "one\ntwo\nthree"),
+        (["o", "ne", "\n", "o", "nly\n"], "one\nonly\n"),
+        (["a\na\na"], "a\n"),
+        (["", "a", ""], "a"),
+        (["a\n\n\nb"], "a\nb"),
+        (["one\non"], "one\non"),
+    ],
+)
+def test_a_repeated_line_is_dropped(pieces, text):
+    assert "".join(each_line_once(pieces)) == text
+
+
+def test_a_line_is_shown_as_it_grows_unless_it_may_be_a_repeat():
+    assert list(each_line_once(["ab", "c\n", "ab", "d"])) == ["ab", "c\n", "abd"]
+
+
+def test_a_model_without_a_prompt_file_is_refused_before_its_weights_are_read(tmp_path):
+    with pytest.raises(ValueError, match="no prompt.json"):
+        load_reader(tmp_path)
