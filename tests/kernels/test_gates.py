@@ -119,7 +119,7 @@ def test_large_gates_stay_finite_and_right(form, f, i):
     h, last = call(form, x)
     assert_close("h", h, ref_h, 5e-6)
     if form in STATEFUL:
-        assert_same_state(last, ref, 5e-6)
+        assert_same_state(last, ref, 2e-5)  # m near 90 is rounded to 8e-6, and exp passes it on
 
 
 @pytest.mark.parametrize("form", ALL)
