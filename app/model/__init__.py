@@ -1,0 +1,1 @@
+"""The xLSTM language model: config, weights, tokenizer, generation. Sees ids, never prompts."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from app.kernels.backends import resolve
 from app.model.config import XLSTMConfig
 from app.model.device import pick_dtype
 from app.model.errors import ModelError, listed
@@ -27,6 +28,7 @@ def load_model(
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
     int8: bool = False,
+    kernels: str = "auto",
 ) -> XLSTM:
     """Load a checkpoint in the Hugging Face or the xlstm_large layout, single or fused.
 
@@ -38,17 +40,20 @@ def load_model(
         device: where the weights go.
         dtype: of the projections; None takes the faster one on `device`, timed once.
         int8: keep or make the projections and the embedding int8.
+        kernels: name of the mLSTM kernels, as `app.kernels.backends.resolve` knows them.
 
     Raises:
         ModelError: anything missing, unexpected, misshaped or damaged, by file or tensor name.
+        ValueError: kernels that are unknown or cannot run on `device`.
     """
+    resolve(kernels, device=device)  # before minutes of reading
     folder = locate(path)
     config, large = read_config(folder)
     stored = stored_tensors(tensor_files(folder))
     config = _as_stored(config, stored, large)
     dtype = pick_dtype(device) if dtype is None else dtype
     with torch.device("meta"):
-        model = XLSTM(config, dtype=dtype, int8=int8)
+        model = XLSTM(config, dtype=dtype, int8=int8, kernels=kernels)
     _check(folder, config, stored)
     model.to_empty(device=device)
     if config.tie_word_embeddings:

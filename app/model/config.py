@@ -151,12 +151,9 @@ def _either(values: Mapping[str, Any], key: str, other: str, source: str) -> int
 
 def _checked(known: dict[str, Any]) -> dict[str, Any]:
     """The same values, where each has the kind that its field states."""
-    fields = XLSTMConfig.__dataclass_fields__
     for key, value in known.items():
-        kinds = (
-            fields[key].type if isinstance(fields[key].type, type) else fields[key].type.__args__
-        )
-        kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+        kind = XLSTMConfig.__dataclass_fields__[key].type
+        kinds = getattr(kind, "__args__", (kind,))  # float | None -> (float, NoneType)
         accepted = (*kinds, int) if float in kinds else kinds
         if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in kinds):
             raise ModelError(f"{key} is {value!r}: a {kinds[0].__name__} is needed")

@@ -62,7 +62,7 @@ class MultiHeadNorm(nn.Module):
 
 
 class CausalConvolution(nn.Module):
-    """Per-channel causal convolution; weight (width, kernel), its last column weighs the present."""
+    """Per-channel causal convolution; weight (width, kernel), last column for the present."""
 
     def __init__(self, width: int, kernel: int, dtype: torch.dtype) -> None:
         super().__init__()

@@ -5,11 +5,13 @@ Token ids only: no text. A state is an argument and a return value and is never 
 
 import functools
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from app.kernels import State, mlstm_chunkwise, mlstm_step, zero_state
+from app.kernels import State, zero_state
+from app.kernels.backends import Backend, resolve
 from app.model.config import XLSTMConfig
 from app.model.errors import ModelError
 from app.model.int8 import Int8Embedding, Int8Linear
@@ -24,13 +26,19 @@ class XLSTM(nn.Module):
         config: the architecture.
         dtype: of the wide projections and the embedding; everything else is at least float32.
         int8: hold the projections and the embedding as int8 with a scale per output channel.
+        kernels: name of the mLSTM kernels, as `app.kernels.backends.resolve` knows them.
     """
 
     def __init__(
-        self, config: XLSTMConfig, *, dtype: torch.dtype = torch.float32, int8: bool = False
+        self,
+        config: XLSTMConfig,
+        *,
+        dtype: torch.dtype = torch.float32,
+        int8: bool = False,
+        kernels: str = "auto",
     ) -> None:
         super().__init__()
-        self.config, self.dtype, self.int8 = config, dtype, int8
+        self.config, self.dtype, self.int8, self.kernels = config, dtype, int8, kernels
         linear = functools.partial(Int8Linear if int8 else nn.Linear, dtype=dtype)
         rows, width = config.vocab_size, config.embedding_dim
         self.embedding = (
@@ -53,6 +61,15 @@ class XLSTM(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.embedding.weight.device
+
+    @property
+    def backend(self) -> Backend:
+        """The kernels that run where the weights are.
+
+        Raises:
+            ValueError: they cannot run there; the message says why.
+        """
+        return _resolved(self.kernels, self.device.type)
 
     def zero_state(self, batch: int = 1) -> ModelState:
         """The state before the first token of `batch` sequences."""
@@ -116,11 +133,10 @@ class XLSTM(nn.Module):
 
     def _cell(self, tokens: int) -> Cell:
         """The sequence kernel, or the step kernel behind its signature where S = 1."""
+        backend, eps = self.backend, self.config.eps
         if tokens == 1:
-            return functools.partial(_step, eps=self.config.eps)
-        return functools.partial(
-            mlstm_chunkwise, chunk_size=self.config.chunk_size, eps=self.config.eps
-        )
+            return functools.partial(_step, step=backend.step, eps=eps)
+        return functools.partial(backend.sequence, chunk_size=self.config.chunk_size, eps=eps)
 
     @torch.no_grad()
     def initialise(self, seed: int = 0) -> "XLSTM":
@@ -148,10 +164,23 @@ class XLSTM(nn.Module):
         return self
 
 
+@functools.cache
+def _resolved(kernels: str, device: str) -> Backend:
+    """Once for each name and device: `auto` logs its choice, and decoding asks at every token."""
+    return resolve(kernels, device=device)
+
+
 def _step(
-    q: Tensor, k: Tensor, v: Tensor, i: Tensor, f: Tensor, state: State, *, eps: float
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    i: Tensor,
+    f: Tensor,
+    state: State,
+    *,
+    step: Callable[..., tuple[Tensor, State]],
+    eps: float,
 ) -> tuple[Tensor, State]:
-    h, state = mlstm_step(
-        q[:, :, 0], k[:, :, 0], v[:, :, 0], i[:, :, 0], f[:, :, 0], state, eps=eps
-    )
+    q, k, v, i, f = (x[:, :, 0] for x in (q, k, v, i, f))
+    h, state = step(q, k, v, i, f, state, eps=eps)
     return h[:, :, None], state
