@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 from app.cli.options import add_answer_options, add_library_options, open_library
@@ -40,15 +39,14 @@ def questions(args: argparse.Namespace) -> list[str]:
 
 def run(args: argparse.Namespace) -> int:
     """Answer every question in turn."""
-    from app import load_reader
-
     asked = questions(args)
+    from app import ask, load_reader
+    from app.answer.answer import streamed
+
     retriever = open_library(args).retriever(args.retriever, k=args.k)
     reader = load_reader(args.model)
     for question in asked:
         if args.json:
-            from app import ask
-
             answer = ask(question, retriever, reader=reader, mode=args.mode)
             print(json.dumps(answer.to_dict(), ensure_ascii=False), flush=True)
         else:
