@@ -49,6 +49,11 @@ def prefill(
         part = ids[:, start : start + slice_tokens]
         left = (lengths - start).clamp(0, part.shape[1])
         x, state = model.hidden(part, state, left if ragged else None)
+        if state.blocks[0].memory is None:
+            raise ModelError(
+                f"kernels {model.kernels!r} leave no state to carry on from; "
+                "generate with a chunkwise or recurrent form"
+            )
         here = x[torch.arange(len(x), device=x.device), (left - 1).clamp_min(0)]
         last = here if last is None else torch.where((left > 0)[:, None], here, last)
     return model.project(last), state

@@ -14,9 +14,12 @@ from app.kernels import State
 
 
 class BlockState(NamedTuple):
-    """One block's memory (c, n, m) and, where it convolves, its last K-1 inputs (B,K-1,E)."""
+    """One block's memory (c, n, m) and, where it convolves, its last K-1 inputs (B,K-1,E).
 
-    memory: State
+    The parallel formulation gives no memory; a state without one cannot be gone on from.
+    """
+
+    memory: State | None
     window: Tensor | None = None
 
     def apply(self, change: Callable[[Tensor], Tensor]) -> "BlockState":

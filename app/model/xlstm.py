@@ -98,8 +98,9 @@ class XLSTM(nn.Module):
         """
         if tokens.ndim != 2 or not tokens.shape[1]:
             raise ModelError(f"tokens have shape {tuple(tokens.shape)}: (batch, at least 1) needed")
-        state = self.zero_state(tokens.shape[0]) if state is None else state
-        if state.batch != tokens.shape[0]:
+        if state is None:
+            state = self._start(*tokens.shape)
+        elif state.batch != tokens.shape[0]:
             raise ModelError(f"a state of {state.batch} rows was given with {tokens.shape[0]} rows")
         x = self.embedding(tokens).to(wide(self.dtype))
         cell = self._cell(tokens.shape[1])
@@ -130,6 +131,13 @@ class XLSTM(nn.Module):
         if last_only:
             x = x[:, -1] if lengths is None else x[torch.arange(len(x)), (lengths - 1).clamp_min(0)]
         return self.project(x), state
+
+    def _start(self, batch: int, tokens: int) -> ModelState:
+        """The zero state; its memory is left out where a sequence kernel makes its own."""
+        state = self.zero_state(batch)
+        if tokens == 1:
+            return state
+        return ModelState(tuple(block._replace(memory=None) for block in state.blocks))
 
     def _cell(self, tokens: int) -> Cell:
         """The sequence kernel, or the step kernel behind its signature where S = 1."""

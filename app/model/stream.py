@@ -1,0 +1,83 @@
+"""From token ids to text as it becomes known: whole characters only, and up to a stop string.
+
+Knows no model; a tokenizer's `decode` is all it needs.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from app.model.tokenizer import Tokenizer
+
+_UNFINISHED = "\ufffd"  # what bytes that are no whole character decode to
+_LONGEST_CHARACTER = 4  # bytes, and so tokens at most
+
+
+class TextStream:
+    """Text of a growing list of ids, in pieces that join up to the text of all of them.
+
+    A character that is spread over several tokens waits for its last one.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        # `_ids[:_read]` is told; decoding starts a little before, since the text of a token may
+        # depend on the one in front of it.
+        self._ids: list[int] = []
+        self._start = self._read = 0
+
+    def push(self, token: int) -> str:
+        """The text that became certain with this token; may be empty."""
+        self._ids.append(token)
+        told, text = self._decode(self._start, self._read), self._decode(self._start)
+        waiting = len(self._ids) - self._read
+        if text.endswith(_UNFINISHED) and waiting < _LONGEST_CHARACTER:
+            return ""
+        self._start, self._read = self._read, len(self._ids)
+        return text[len(told) :]
+
+    def flush(self) -> str:
+        """What is left at the end: bytes that never became a character, as U+FFFD."""
+        told, text = self._decode(self._start, self._read), self._decode(self._start)
+        self._start, self._read = self._read, len(self._ids)
+        return text[len(told) :]
+
+    def _decode(self, start: int, end: int | None = None) -> str:
+        return self._tokenizer.decode(self._ids[start:end])
+
+
+def stream_text(
+    tokenizer: Tokenizer, tokens: Iterable[int], stop: Sequence[str] = ()
+) -> Iterator[str]:
+    """Pieces of text of `tokens`, up to but without the first stop string.
+
+    What may still become a stop string is held back. The tokens after it are not asked for.
+
+    Args:
+        tokenizer: turns ids into text.
+        tokens: ids, as `generate` gives them.
+        stop: texts that end it; empty ones are ignored.
+    """
+    stop = [text for text in stop if text]
+    stream, held = TextStream(tokenizer), ""
+    for token in tokens:
+        held += stream.push(token)
+        ends = [at for text in stop if (at := held.find(text)) >= 0]
+        if ends:
+            if min(ends):
+                yield held[: min(ends)]
+            return
+        safe = len(held) - _may_grow(held, stop)
+        if safe:
+            yield held[:safe]
+            held = held[safe:]
+    held += stream.flush()
+    ends = [at for text in stop if (at := held.find(text)) >= 0]
+    if rest := held[: min(ends)] if ends else held:
+        yield rest
+
+
+def _may_grow(text: str, stop: Sequence[str]) -> int:
+    """Characters at the end of `text` that begin some stop string: `ab#` and `##` give 1."""
+    return max(
+        (n for s in stop for n in range(1, min(len(s), len(text) + 1)) if text.endswith(s[:n])),
+        default=0,
+    )
