@@ -53,7 +53,7 @@ def chunk_paper(
                 id=f"{paper.file}:{len(chunks):04d}",
                 paper=paper.file,
                 title=paper.title,
-                section=first.section,
+                section=next((u.section for u in group if not u.is_heading), group[-1].section),
                 part=first.part,
                 label=labels[first.spans[0].page],
                 text=text,

@@ -76,7 +76,8 @@ def _find(spec: str, folder: Path, download: bool) -> list[Path]:
 
 def _find_arxiv(number: str, version: str, folder: Path, download: bool) -> Path:
     """The local file whose name contains the id, else the downloaded one."""
-    wanted = re.compile(re.escape((number + version).replace("/", "_")) + r"(?!\d)", re.IGNORECASE)
+    name = re.escape((number + version).replace("/", "_"))
+    wanted = re.compile(rf"(?<!\d){name}(?!\d)", re.IGNORECASE)
     files = sorted(folder.glob("*")) if folder.is_dir() else []
     local = [each for each in files if each.suffix.lower() == ".pdf" and wanted.search(each.name)]
     name = f"arxiv:{number}{version}"

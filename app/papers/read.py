@@ -82,11 +82,8 @@ def extract(
                 skipped.append((record["page"], record["error"]))
             pages.append([clean.Line(*line) for line in record.get("lines", ())])
         if not header:
-            raise PaperError(
-                path.name,
-                f"could not be opened within {seconds_per_page:g} s",
-                "save it anew as PDF",
-            )
+            reason = f"could not be opened: the PDF reader crashed or took {seconds_per_page:g} s"
+            raise PaperError(path.name, reason, "save it anew as PDF")
         if len(pages) < header["pages"]:  # the child was stopped at this page, or died of it
             reason = f"took longer than {seconds_per_page:g} s, or the PDF reader crashed on it"
             skipped.append((len(pages) + 1, reason))

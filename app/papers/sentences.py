@@ -175,7 +175,7 @@ def _dot_ends_sentence(sentence: str, first: str) -> bool:
     word = re.split(r"[\s(\[“\"]", sentence)[-1]
     lower = word.lower()
     if lower in ABBREVIATIONS:
-        return lower in MAY_END and first.isupper() and lower == word
+        return lower in MAY_END and first.isupper()
     if len(word) == 1 and word.isupper():  # an initial, or the name of a part
         return any(name in LETTERED for name in sentence.lower().split()[-2:-1])
     if re.fullmatch(r"(?:[A-Z]\.-?)+[A-Z]", word):
