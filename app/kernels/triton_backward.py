@@ -10,8 +10,10 @@ import triton.language as tl
 
 from app.kernels.triton_forward import (
     CARRIED,
+    LOOSE,
     PRECISION,
     chunk_rows,
+    head_scale,
     load_gates,
     load_tile,
     log_to_end,
@@ -20,13 +22,13 @@ from app.kernels.triton_forward import (
 )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=LOOSE)
 def rows_kernel(
     dh, h, stable, den, inverse, dden, dm,
     dh_b, dh_h, dh_s,
     H, S, L, N, DK, DV,
     ROWS: tl.constexpr, TILE_K: tl.constexpr, TILE_V: tl.constexpr,
-    ACC: tl.constexpr, DOT: tl.constexpr, SCALE: tl.constexpr, EPS: tl.constexpr,
+    ACC: tl.constexpr, DOT: tl.constexpr, EPS: tl.constexpr,
 ):  # fmt: skip
     """Per row: 1 / R, the gradient of den, and that of M."""
     x, b = tl.program_id(0), tl.program_id(1).to(tl.int64)
@@ -46,14 +48,14 @@ def rows_kernel(
     tl.store(dm + b * S + rows, -dot * inv * EPS, mask=ok)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=LOOSE)
 def state_gradients_kernel(
     q, dh, lf, m, stable, winner, inverse, dden, dm, dc_last, dn_last, dm_last,
     dc, dn, carry, dc0, dn0, dm0,
     q_b, q_h, q_s, dh_b, dh_h, dh_s,
     H, S, L, N, DK, DV,
     ROWS: tl.constexpr, TILE_K: tl.constexpr, TILE_V: tl.constexpr,
-    ACC: tl.constexpr, DOT: tl.constexpr, SCALE: tl.constexpr, EPS: tl.constexpr,
+    ACC: tl.constexpr, DOT: tl.constexpr, EPS: tl.constexpr,
 ):  # fmt: skip
     """Walk the chunks from the end; store one tile of the gradient of the state after each."""
     b, tile_k, tile_v = tl.program_id(0).to(tl.int64), tl.program_id(1), tl.program_id(2)
@@ -78,7 +80,7 @@ def state_gradients_kernel(
         log_f = tl.load(lf + b * S + rows, mask=ok, other=0.0)
         before, after = tl.load(m + b * (N + 1) + x), tl.load(m + b * (N + 1) + x + 1)
         top = tl.load(stable + b * S + rows, mask=ok, other=float("inf"))
-        weight = tl.exp(tl.cumsum(log_f, axis=0) + before - top) * SCALE
+        weight = tl.exp(tl.cumsum(log_f, axis=0) + before - top) * head_scale(DK, ACC)
         kept = tl.exp(tl.sum(log_f, axis=0) + before - after)
 
         inv = tl.load(inverse + b * S + rows, mask=ok, other=0.0)
@@ -98,14 +100,14 @@ def state_gradients_kernel(
     tl.store(dm0 + b, to_m, mask=has_m)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=LOOSE)
 def gradients_kernel(
     q, k, v, dh, i, lf, c, n, m, stable, winner, inverse, dden, dm, dc, dn, carry,
     dq, dk, dv, di, dlf,
     q_b, q_h, q_s, k_b, k_h, k_s, v_b, v_h, v_s, dh_b, dh_h, dh_s,
     H, S, L, N, DK, DV,
     ROWS: tl.constexpr, TILE_K: tl.constexpr, TILE_V: tl.constexpr,
-    ACC: tl.constexpr, DOT: tl.constexpr, SCALE: tl.constexpr, EPS: tl.constexpr,
+    ACC: tl.constexpr, DOT: tl.constexpr, EPS: tl.constexpr,
 ):  # fmt: skip
     """One chunk's gradients of q, k, v and both log gates."""
     x, b = tl.program_id(0), tl.program_id(1).to(tl.int64)
@@ -124,8 +126,8 @@ def gradients_kernel(
     top = tl.load(stable + b * S + rows, mask=ok, other=float("inf"))
     inv = tl.load(inverse + b * S + rows, mask=ok, other=0.0)
     left = tl.load(dden + b * S + rows, mask=ok, other=0.0)
-    decay = tl.exp(log_weights(log_i, log_f, ok, ROWS) - top[:, None]) * SCALE
-    weight = tl.exp(tl.cumsum(log_f, axis=0) + before - top) * SCALE
+    decay = tl.exp(log_weights(log_i, log_f, ok, ROWS) - top[:, None]) * head_scale(DK, ACC)
+    weight = tl.exp(tl.cumsum(log_f, axis=0) + before - top) * head_scale(DK, ACC)
     w = tl.exp(log_to_end(log_i, lf + b * S, rows, S, L, ROWS) - after)
     kept = tl.exp(tl.sum(log_f, axis=0) + before - after)
 

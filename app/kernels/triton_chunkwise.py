@@ -2,8 +2,8 @@
 
 Importing this file imports Triton; `backends.resolve` does so on first use only.
 
-Forward: `states_kernel` walks the chunks and stores the state before each; `outputs_kernel` then makes every
-chunk's h at once. Equations and names are those of `chunkwise.py`.
+Forward: `states_kernel` walks the chunks and stores the state before each; `outputs_kernel` then
+makes every chunk's h at once. Equations and names are those of `chunkwise.py`.
 
 Backward. With R_t = max(|den_t|, e^-M_t) + eps, X_t = dh_t . h_t and dnum_t = dh_t / R_t:
 
@@ -31,7 +31,6 @@ from app.kernels.state import (
     check_sequence,
     enter,
     log_gates,
-    scale,
 )
 from app.kernels.triton_backward import gradients_kernel, rows_kernel, state_gradients_kernel
 from app.kernels.triton_forward import outputs_kernel, states_kernel
@@ -109,7 +108,7 @@ class _Chunkwise(torch.autograd.Function):
 class _Size:
     """Numbers that every launch needs, and the tiles for them."""
 
-    def __init__(self, q: Tensor, v: Tensor, chunk: int, eps: float):
+    def __init__(self, q: Tensor, v: Tensor, chunk: int, eps: float) -> None:
         self.eps = eps
         self.batch, self.heads, self.length, self.dk = q.shape
         self.dv = v.shape[-1]
@@ -138,7 +137,6 @@ class _Size:
             "TILE_V": self.tile_v,
             "ACC": _triton_dtype(self.acc),
             "DOT": self.dot,
-            "SCALE": scale(self.dk),
             "EPS": self.eps,
             # Tiles of wider numbers do not fit the shared memory twice.
             "num_stages": 2 if self.dot == tl.bfloat16 else 1,

@@ -17,6 +17,14 @@ PRECISION = tl.constexpr("tf32x3")
 # Whose term won the maximum M of a row: a token (its place in the chunk), or one of these.
 CARRIED = tl.constexpr(-1)
 NOBODY = tl.constexpr(-2)
+# Numbers that change from call to call: they must not each ask for a compilation.
+LOOSE = ["H", "S", "L", "N"]
+
+
+@triton.jit
+def head_scale(DK, ACC: tl.constexpr):
+    """1 / sqrt(Dk), in the sums' dtype: a number given to a kernel would be float32."""
+    return 1.0 / tl.sqrt(tl.cast(DK, ACC))
 
 
 @triton.jit
@@ -64,13 +72,13 @@ def log_to_end(log_i, lf, rows, S, L, ROWS: tl.constexpr):
     return tl.cumsum(following, axis=0, reverse=True) + log_i
 
 
-@triton.jit
+@triton.jit(do_not_specialize=LOOSE)
 def states_kernel(
     k, v, i, lf, c0, n0, m0, c, n, m, c_last, n_last, m_last,
     k_b, k_h, k_s, v_b, v_h, v_s,
     H, S, L, N, DK, DV,
     ROWS: tl.constexpr, TILE_K: tl.constexpr, TILE_V: tl.constexpr,
-    ACC: tl.constexpr, DOT: tl.constexpr, SCALE: tl.constexpr, EPS: tl.constexpr,
+    ACC: tl.constexpr, DOT: tl.constexpr, EPS: tl.constexpr,
 ):  # fmt: skip
     """Walk the chunks of one head; store one tile of the state before each, and the last."""
     b, tile_k, tile_v = tl.program_id(0).to(tl.int64), tl.program_id(1), tl.program_id(2)
@@ -108,13 +116,13 @@ def states_kernel(
     tl.store(m + b * (N + 1) + N, top, mask=has_m)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=LOOSE)
 def outputs_kernel(
     q, k, v, i, lf, c, n, m, h, stable, den, winner,
     q_b, q_h, q_s, k_b, k_h, k_s, v_b, v_h, v_s,
     H, S, L, N, DK, DV,
     ROWS: tl.constexpr, TILE_K: tl.constexpr, TILE_V: tl.constexpr,
-    ACC: tl.constexpr, DOT: tl.constexpr, SCALE: tl.constexpr, EPS: tl.constexpr,
+    ACC: tl.constexpr, DOT: tl.constexpr, EPS: tl.constexpr,
 ):  # fmt: skip
     """Make one chunk's h, one tile of columns; keep M, the denominator and who won M."""
     x, b, tile_v = tl.program_id(0), tl.program_id(1).to(tl.int64), tl.program_id(2)
@@ -144,8 +152,8 @@ def outputs_kernel(
         num += tl.dot(queries, mat, input_precision=PRECISION)
         dot_n += tl.sum(queries.to(ACC) * vec[None, :], axis=1)
 
-    p = p * SCALE * tl.exp(log_d - top[:, None])
-    weight = tl.exp(carried - top) * SCALE
+    p = p * head_scale(DK, ACC) * tl.exp(log_d - top[:, None])
+    weight = tl.exp(carried - top) * head_scale(DK, ACC)
     values = load_tile(v, rows, at_v, v_s, ok, DV).to(DOT)
     num = num * weight[:, None] + tl.dot(p.to(DOT), values, input_precision=PRECISION)
     total = tl.sum(p, axis=1) + dot_n * weight

@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from app.kernels.state import LARGEST_I, LOWEST_M, State, cell_dtype, enter, scale
+from app.kernels.state import LARGEST_I, LOWEST_M, State, cell_dtype, enter
 
 LOWEST = tl.constexpr(LOWEST_M)
 LARGEST = tl.constexpr(LARGEST_I)
@@ -40,7 +40,7 @@ def mlstm_step_triton(
     tile_k, tile_v = _tile(dk, MOST_ROWS), _tile(dv, MOST_COLUMNS)
     acc = tl.float64 if cell_dtype(q) == torch.float64 else tl.float32
     step_kernel[(q.numel() // dk, triton.cdiv(dv, tile_v))](
-        q, k, v, i, f, *state, h, *new, dk, dv, scale(dk), eps, tile_k, tile_v, acc
+        q, k, v, i, f, *state, h, *new, dk, dv, eps, tile_k, tile_v, acc
     )
     return h, new
 
@@ -62,13 +62,14 @@ def log_sigmoid(f):
 def step_kernel(
     q, k, v, i, f, c, n, m, h, c_new, n_new, m_new,
     DK, DV,
-    SCALE: tl.constexpr, EPS: tl.constexpr,
+    EPS: tl.constexpr,
     TILE_K: tl.constexpr, TILE_V: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
     """One head's step for one tile of columns; the first tile also keeps n and m."""
     b, tile_v = tl.program_id(0).to(tl.int64), tl.program_id(1)
     at_v = tile_v * TILE_V + tl.arange(0, TILE_V)
     in_v = at_v < DV
+    scale = 1.0 / tl.sqrt(tl.cast(DK, ACC))
 
     log_i = tl.minimum(tl.load(i + b).to(ACC), LARGEST)
     carried = log_sigmoid(tl.load(f + b).to(ACC)) + tl.load(m + b)
@@ -81,7 +82,7 @@ def step_kernel(
     for tile in range(0, tl.cdiv(DK, TILE_K)):
         at_k = tile * TILE_K + tl.arange(0, TILE_K)
         in_k = at_k < DK
-        queries = tl.load(q + b * DK + at_k, mask=in_k, other=0.0).to(ACC) * SCALE
+        queries = tl.load(q + b * DK + at_k, mask=in_k, other=0.0).to(ACC) * scale
         keys = tl.load(k + b * DK + at_k, mask=in_k, other=0.0).to(ACC) * w
         vec = tl.load(n + b * DK + at_k, mask=in_k, other=0.0) * kept + keys
         tl.store(n_new + b * DK + at_k, vec, mask=in_k & (tile_v == 0))
