@@ -1,0 +1,1 @@
+"""Finding passages: an index per paper on disk, a library in memory, one class per retriever."""

@@ -1,0 +1,266 @@
+"""Papers ready to be searched: opened from their indexes, of which missing ones are made first.
+
+It cuts no text and ranks nothing itself: that is app.papers' and the retrievers' work.
+"""
+
+import dataclasses
+import hashlib
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from langchain_core.vectorstores import VectorStore
+
+from app.papers.chunk import ChunkSettings, chunk_paper
+from app.papers.read import read_paper
+from app.papers.records import Chunk, Paper, PaperError
+from app.retrieve import index as disk
+from app.retrieve.base import Retriever, chunk_document
+from app.retrieve.contents import PaperIndex
+from app.retrieve.embed import Embedder, load_embedder
+from app.retrieve.registry import make_retriever
+from app.retrieve.store import CosineStore, EmbedderForLangChain
+from app.show import html
+from app.show.text import count, plain
+
+PREFIX_TOKENS = 48
+
+
+class Library:
+    """Papers, their chunks and their vectors, in memory.
+
+    Attributes:
+        papers: The papers, in the order given.
+        failures: The papers that could not be read, with reason and way out.
+        messages: What else deserves to be known: indexes made anew and why, skipped pages.
+        chunks: All chunks, in the order of the papers.
+        embedder: What embeds the questions.
+        store: A langchain-core vector store of all chunks; scores are cosines.
+    """
+
+    def __init__(
+        self,
+        indexes: Sequence[PaperIndex],
+        embedder: Embedder,
+        failures: Sequence[PaperError] = (),
+        messages: Sequence[str] = (),
+    ) -> None:
+        self.embedder, self.failures, self.messages = embedder, list(failures), list(messages)
+        self.papers: list[Paper] = [each.paper for each in indexes]
+        self.chunks: list[Chunk] = [chunk for each in indexes for chunk in each.chunks]
+        self.store: VectorStore = CosineStore(EmbedderForLangChain(embedder))
+        self._chunks: dict[str, Chunk] = {}
+        self._vectors: dict[str, np.ndarray] = {}
+        self._sentences: dict[str, np.ndarray] = {}
+        for each in indexes:
+            self._add(each)
+
+    def _add(self, index: PaperIndex) -> None:
+        start = 0
+        for row, chunk in enumerate(index.chunks):
+            stop = start + len(chunk.sentences)
+            self._chunks[chunk.id] = chunk
+            self._vectors[chunk.id] = index.vectors[row]
+            self._sentences[chunk.id] = index.sentence_vectors[start:stop]
+            start = stop
+        documents = [chunk_document(chunk) for chunk in index.chunks]
+        self.store.add_vectors(index.vectors, documents)
+
+    @classmethod
+    def open(
+        cls,
+        paths: str | Path | Iterable[str | Path],
+        index: str | Path = "data/index",
+        embedder: Embedder | None = None,
+        settings: ChunkSettings | None = None,
+        *,
+        prefix: bool = False,
+        progress: bool = True,
+    ) -> "Library":
+        """Open papers; those without a current index are read, cut and embedded first.
+
+        Args:
+            paths: PDF files; the same file given twice counts once.
+            index: Folder of the indexes.
+            embedder: None for the default one.
+            settings: How papers are cut.
+            prefix: Whether "title. section. " is put before the text that is embedded.
+            progress: Whether embedding shows a bar.
+
+        Raises:
+            PaperError: not one paper could be read.
+        """
+        paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
+        opener = _Opener(
+            Path(index), embedder or load_embedder(), settings or ChunkSettings(), prefix, progress
+        )
+        for path in paths:
+            opener.open(Path(path))
+        if not opener.indexes:
+            raise _nothing_to_read(opener.failures)
+        return cls(opener.indexes, opener.embedder, opener.failures, opener.messages)
+
+    def retriever(self, name: str = "similarity", k: int = 3, **settings: Any) -> Retriever:
+        """A retriever by name, with its filters and settings; see `registry.make_retriever`."""
+        return make_retriever(name, self, k=k, **settings)
+
+    def chunk(self, id: str) -> Chunk:
+        """The chunk with this id; KeyError where there is none."""
+        return self._chunks[id]
+
+    def vector(self, id: str) -> np.ndarray:
+        """Vector (width,) float32 of length 1 of the chunk with this id."""
+        return self._vectors[id]
+
+    def sentence_vectors(self, id: str) -> np.ndarray:
+        """Vectors (sentences, width) float32 of length 1 of a chunk's sentences, as stored."""
+        return self._sentences[id]
+
+    def file_of(self, paper: str) -> str:
+        """File name of the paper that a file name, its stem or an arXiv id means.
+
+        Raises:
+            ValueError: none does; the message lists the papers.
+        """
+        wanted = paper.lower().removeprefix("arxiv:")
+        for each in self.papers:
+            arxiv = (each.arxiv_id or "").lower()
+            if wanted in {each.file.lower(), Path(each.file).stem.lower()} or (
+                arxiv and wanted in {arxiv, arxiv.partition("v")[0]}
+            ):
+                return each.file
+        raise ValueError(f"no paper {paper!r}; there are {', '.join(p.file for p in self.papers)}")
+
+    def __repr__(self) -> str:
+        return f"Library({count(len(self.papers), 'paper')}, {count(len(self.chunks), 'chunk')})"
+
+    def __str__(self) -> str:
+        lines = [repr(self)]
+        for file, title, pages, chunks in self._rows():
+            lines.append(f"  {file}: {title} ({pages} pages, {chunks} chunks)")
+        lines += [f"  not read: {failure}" for failure in self.failures]
+        return "\n".join(plain(line) for line in lines)
+
+    def _rows(self) -> list[tuple[str, str, int, int]]:
+        sizes = {paper.file: 0 for paper in self.papers}
+        for chunk in self.chunks:
+            sizes[chunk.paper] += 1
+        return [(p.file, p.title, len(p.pages), sizes[p.file]) for p in self.papers]
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (html.escape(file), [html.escape(title), str(pages), str(chunks)])
+            for file, title, pages, chunks in self._rows()
+        ]
+        notes = [html.tag("p", html.escape(str(note))) for note in (*self.messages, *self.failures)]
+        caption = f"{count(len(self.papers), 'paper')} to ask"
+        table = html.table(caption, ("file", "title", "pages", "chunks"), rows)
+        return html.container(table, *notes, label="library of papers")
+
+
+class _Opener:
+    """Opens one paper after another and collects what comes of it."""
+
+    def __init__(
+        self, root: Path, embedder: Embedder, settings: ChunkSettings, prefix: bool, progress: bool
+    ) -> None:
+        self.root, self.embedder, self.settings = root, embedder, settings
+        self.prefix, self.progress = prefix, progress
+        self.indexes: list[PaperIndex] = []
+        self.failures: list[PaperError] = []
+        self.messages: list[str] = []
+        self._seen: dict[str, Path] = {}
+        disk.remove_leftovers(root)
+
+    def open(self, path: Path) -> None:
+        """Open a paper, or note why not."""
+        try:
+            sha256 = _sha256(path)
+            first = self._seen.setdefault(sha256, path)
+            if first is path:
+                self._refuse_same_name(path)
+                self.indexes.append(self._index(path, sha256))
+            elif first.resolve() != path.resolve():
+                self.messages.append(f"{path}: the same paper as {first}, used once")
+        except PaperError as failure:
+            self.failures.append(failure)
+
+    def _refuse_same_name(self, path: Path) -> None:
+        if any(index.paper.file == path.name for index in self.indexes):
+            raise PaperError(
+                str(path), "another paper bears the same file name", "rename one of the two"
+            )
+
+    def _index(self, path: Path, sha256: str) -> PaperIndex:
+        settings = dataclasses.asdict(self.settings)
+        recipe = disk.make_recipe(path, sha256, self.embedder.fingerprint, settings, self.prefix)
+        folder = self.root / disk.folder_name(recipe)
+        if folder.exists():
+            try:
+                found = disk.read_index(folder, recipe)
+                self._note_skipped(found.paper)
+                disk.tidy(self.root, recipe)
+                return found
+            except disk.UnusableIndex as damage:
+                self.messages.append(f"{path.name}: index made anew, for {damage}")
+        else:
+            for other in disk.others(self.root, recipe)[:1]:
+                cause = disk.difference(other, recipe)
+                self.messages.append(f"{path.name}: index made anew ({cause})")
+        built = self._build(path)
+        recipe = {**recipe, "pdf_sha256": built.paper.sha256}  # the file may have changed meanwhile
+        disk.write_index(self.root, recipe, built)
+        disk.tidy(self.root, recipe)
+        return built
+
+    def _build(self, path: Path) -> PaperIndex:
+        with warnings.catch_warnings(record=True):  # skipped pages: they are noted below
+            warnings.simplefilter("always")
+            paper = read_paper(path)
+        self._note_skipped(paper)
+        room = PREFIX_TOKENS if self.prefix else 0
+        most = self.embedder.max_tokens - room
+        chunks = chunk_paper(paper, self.settings, self.embedder.count_tokens, most)
+        if not chunks:
+            raise PaperError(path.name, "has no text that could be cut", "give another copy")
+        texts = [self._prefix(chunk) + chunk.text for chunk in chunks]
+        sentences = [sentence.text for chunk in chunks for sentence in chunk.sentences]
+        unique = list(dict.fromkeys([*texts, *sentences]))
+        vectors = self.embedder.encode(unique, path.name if self.progress else None)
+        row = {text: i for i, text in enumerate(unique)}
+        return PaperIndex(
+            paper,
+            tuple(chunks),
+            vectors[[row[text] for text in texts]],
+            vectors[[row[text] for text in sentences]],
+        )
+
+    def _prefix(self, chunk: Chunk) -> str:
+        words = f"{chunk.title}. {chunk.section}.".split() if self.prefix else []
+        while words and self.embedder.count_tokens(" ".join(words)) > PREFIX_TOKENS:
+            words.pop(0)
+        return "".join(f"{word} " for word in words)
+
+    def _note_skipped(self, paper: Paper) -> None:
+        self.messages += [
+            f"{paper.file}: page {number} skipped: {reason}" for number, reason in paper.skipped
+        ]
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise PaperError(str(path), error.strerror or "cannot be read", "check the path") from None
+
+
+def _nothing_to_read(failures: Sequence[PaperError]) -> PaperError:
+    if len(failures) == 1:
+        return failures[0]
+    reasons = "; ".join(f"{failure.file}: {failure.reason}" for failure in failures)
+    return PaperError(
+        f"{len(failures)} papers", reasons or "none was named", "give a PDF with a text layer"
+    )

@@ -1,0 +1,196 @@
+"""Opening papers: what is indexed when, what is said about it, and what is left alone."""
+
+import html
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.papers.chunk import ChunkSettings
+from app.papers.records import PaperError
+from app.retrieve import index as disk
+from app.retrieve.library import Library
+
+ONE = ["1|main|1 Start|Gates keep memory.|Rain fell.", "2|references|References|Gates. 1997."]
+TWO = ["1|main|1 Start|Attention is quadratic.|Keys meet queries."]
+SENTENCES = {"Gates keep memory.", "Rain fell.", "Gates. 1997."}
+
+
+@pytest.fixture
+def open_library(tmp_path, embedder):
+    def opened(*paths, **settings):
+        embedder.encoded.clear()
+        settings = {"progress": False, "embedder": embedder, **settings}
+        return Library.open(paths, index=tmp_path / "index", **settings)
+
+    return opened
+
+
+def folders(tmp_path):
+    return sorted(path.name for path in (tmp_path / "index").iterdir())
+
+
+def test_a_paper_is_embedded_once_and_then_read(pdfs, open_library, embedder):
+    path = pdfs("one.pdf", *ONE)
+    first = open_library(path)
+    assert set(embedder.encoded) == SENTENCES | {"Gates keep memory. Rain fell."}
+    assert len(embedder.encoded) == 4  # what is both a chunk and a sentence is embedded once
+    second = open_library(path)
+    assert embedder.encoded == [] and second.messages == []
+    assert second.papers == first.papers and second.chunks == first.chunks
+    for chunk in first.chunks:
+        assert np.array_equal(first.vector(chunk.id), second.vector(chunk.id))
+        sentences = second.sentence_vectors(chunk.id)
+        assert np.array_equal(first.sentence_vectors(chunk.id), sentences)
+        assert np.array_equal(sentences, embedder.encode([s.text for s in chunk.sentences]))
+
+
+def test_adding_a_paper_embeds_only_that_paper(pdfs, open_library, embedder):
+    one, two = pdfs("one.pdf", *ONE), pdfs("two.pdf", *TWO)
+    open_library(one)
+    library = open_library(one, two)
+    assert set(embedder.encoded) == {
+        "Attention is quadratic. Keys meet queries.",
+        "Attention is quadratic.",
+        "Keys meet queries.",
+    }
+    assert [paper.file for paper in library.papers] == ["one.pdf", "two.pdf"]
+    assert library.messages == []
+
+
+def test_a_changed_paper_is_indexed_anew_and_only_itself(pdfs, open_library, embedder):
+    one, two = pdfs("one.pdf", *ONE), pdfs("two.pdf", *TWO)
+    open_library(one, two)
+    pdfs("two.pdf", "1|main|1 Start|Attention is linear.")
+    library = open_library(one, two)
+    assert embedder.encoded == ["Attention is linear."]
+    assert library.messages == ["two.pdf: index made anew (the PDF changed)"]
+    assert [c.text for c in library.chunks if c.paper == "two.pdf"] == ["Attention is linear."]
+
+
+def test_stale_settings_are_said_and_not_used(pdfs, open_library, embedder, monkeypatch):
+    path = pdfs("one.pdf", *ONE)
+    open_library(path)
+    library = open_library(path, settings=ChunkSettings(words=50))
+    assert library.messages == ["one.pdf: index made anew (other chunk settings)"]
+    assert embedder.encoded
+    library = open_library(path, prefix=True)
+    assert "another setting of prefix" in library.messages[0]
+    assert "A Title. 1 Start. Gates keep memory. Rain fell." in embedder.encoded
+    assert library.chunks[0].text == "Gates keep memory. Rain fell."
+    monkeypatch.setattr(disk, "_version", lambda package: "99")
+    assert "pypdf, another version of fonttools" in open_library(path).messages[0]
+    embedder.fingerprint = "3" * 64
+    assert "another embedder" in open_library(path).messages[0]
+
+
+def test_going_back_to_earlier_settings_costs_nothing(pdfs, open_library, embedder):
+    path = pdfs("one.pdf", *ONE)
+    open_library(path)
+    open_library(path, prefix=True)
+    assert open_library(path).messages == [] and embedder.encoded == []
+
+
+@pytest.mark.parametrize("name", ["index.faiss", "sentences.npy", "paper.json", "manifest.json"])
+@pytest.mark.parametrize("harm", ["flip", "cut", "remove"])
+def test_a_damaged_index_is_made_anew_with_a_message(
+    pdfs, open_library, embedder, tmp_path, name, harm
+):
+    path = pdfs("one.pdf", *ONE)
+    expected = open_library(path)
+    file = next((tmp_path / "index").glob(f"one-*/{name}"))
+    data = file.read_bytes()
+    middle = len(data) // 2
+    if harm == "remove":
+        file.unlink()
+    elif harm == "cut":
+        file.write_bytes(data[:middle])
+    else:
+        file.write_bytes(data[:middle] + bytes([data[middle] ^ 4]) + data[middle + 1 :])
+    before = folders(tmp_path)
+    library = open_library(path)
+    assert len(library.messages) == 1 and "one.pdf: index made anew, for " in library.messages[0]
+    assert len(embedder.encoded) == 4 and library.chunks == expected.chunks
+    assert folders(tmp_path) == before
+    assert open_library(path).messages == [] and embedder.encoded == []
+
+
+def test_the_same_paper_twice_counts_once(pdfs, open_library):
+    one, copy = pdfs("one.pdf", *ONE), pdfs("copy.pdf", *ONE)
+    assert open_library(one, one, str(one)).messages == []
+    library = open_library(one, copy, one)
+    assert [paper.file for paper in library.papers] == ["one.pdf"]
+    assert library.messages == [f"{copy}: the same paper as {one}, used once"]
+    assert len(library.store) == len(library.chunks) == 2
+
+
+def test_two_papers_of_one_name_are_not_mixed_up(pdfs, open_library, tmp_path):
+    one = pdfs("one.pdf", *ONE)
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / "one.pdf"
+    other.write_text(TWO[0])
+    library = open_library(one, other)
+    assert len(library.papers) == 1
+    assert "same file name; rename" in str(library.failures[0])
+
+
+def test_one_bad_paper_does_not_stop_the_others(open_library, pdfs, monkeypatch):
+    import app.retrieve.library as home
+
+    good, read = pdfs("one.pdf", *ONE), home.read_paper
+
+    def refuse(path):
+        if "bad" in Path(path).name:
+            raise PaperError(Path(path).name, "is a scan", "run OCR")
+        return read(path)
+
+    monkeypatch.setattr(home, "read_paper", refuse)
+    bad, worse = pdfs("bad.pdf", "x"), pdfs("bad2.pdf", "y")
+    missing = bad.with_name("missing.pdf")
+    library = open_library(bad, good, missing)
+    assert [failure.file for failure in library.failures] == ["bad.pdf", str(missing)]
+    assert "not read: bad.pdf: is a scan; run OCR" in str(library)
+    with pytest.raises(PaperError, match="is a scan; run OCR"):
+        open_library(bad)
+    with pytest.raises(PaperError, match=r"2 papers: bad\.pdf: is a scan; bad2\.pdf: is a scan"):
+        open_library(bad, worse)
+    with pytest.raises(PaperError, match="none was named"):
+        open_library()
+
+
+def test_skipped_pages_are_said_every_time(open_library, pdfs, monkeypatch):
+    import dataclasses
+
+    import app.retrieve.library as home
+
+    read = home.read_paper
+    skipped = ((3, "took too long"),)
+    monkeypatch.setattr(
+        home, "read_paper", lambda path: dataclasses.replace(read(path), skipped=skipped)
+    )
+    path = pdfs("one.pdf", *ONE)
+    for _ in range(2):
+        assert open_library(path).messages == ["one.pdf: page 3 skipped: took too long"]
+
+
+def test_leftovers_of_dead_writers_go(open_library, pdfs, tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (tmp_path / "index" / f".writing-{dead.pid}-0a-{disk._host()}").mkdir(parents=True)
+    open_library(pdfs("one.pdf", *ONE))
+    assert len(folders(tmp_path)) == 1
+
+
+def test_papers_are_known_by_several_names(library):
+    assert library.file_of("a.pdf") == library.file_of("A") == "a.pdf"
+
+
+def test_a_library_shows_itself_as_inert_html(library):
+    shown = library._repr_html_()
+    assert "a.pdf" in shown and "2 papers to ask" in shown
+    library.messages.append("<script>alert(1)</script>")
+    assert "<script" not in library._repr_html_()
+    assert html.escape("<script>") in library._repr_html_()
+    assert str(library).startswith("Library(2 papers, 8 chunks)")
