@@ -128,9 +128,10 @@ def test_a_missing_tensor_is_named(folder):
 
 def test_many_missing_tensors_are_counted(folder):
     (folder / "config.json").write_text(
-        (folder / "config.json").read_text().replace('_blocks": 2', '_blocks": 4').replace(
-            '_layers": 2', '_layers": 4'
-        )
+        (folder / "config.json")
+        .read_text()
+        .replace('_blocks": 2', '_blocks": 4')
+        .replace('_layers": 2', '_layers": 4')
     )
     with pytest.raises(ModelError, match=r"lacks tensors: blocks\.2.* and 25 more"):
         load_model(folder)

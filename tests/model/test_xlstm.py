@@ -139,9 +139,7 @@ def test_the_parallel_form_cannot_carry_and_says_so():
 
 def test_bfloat16_stays_close_to_float32_of_the_same_weights():
     exact, rounded = small(torch.float32, seed=3), small(torch.bfloat16, seed=3)
-    exact.load_state_dict(
-        {k: v.float() for k, v in rounded.state_dict().items()}, strict=True
-    )
+    exact.load_state_dict({k: v.float() for k, v in rounded.state_dict().items()}, strict=True)
     tokens = torch.tensor([prompt(300)])
     p, q = (m(tokens)[0].float().log_softmax(-1) for m in (exact, rounded))
     kl = (p.exp() * (p - q)).sum(-1).mean()
