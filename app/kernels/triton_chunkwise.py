@@ -17,6 +17,8 @@ dm - dc . c - dn . n. Both go to whichever term won the maximum: a token of the 
 or the carried state, whose m was the M of the last row of the chunk before (`carry`).
 """
 
+# ruff: noqa: ANN001, ANN202, ANN205 - the launches pass tensors and one _Size
+
 from typing import Any
 
 import torch
@@ -76,7 +78,7 @@ class _Chunkwise(torch.autograd.Function):
     """Ties the forward and backward launches together; inputs in log gates."""
 
     @staticmethod
-    def forward(ctx: Any, q, k, v, i, lf, c0, n0, m0, chunk, eps):  # noqa: ANN001, ANN205
+    def forward(ctx: Any, q, k, v, i, lf, c0, n0, m0, chunk, eps):
         q, k, v = (_rows_in_order(x) for x in (q, k, v))
         i, lf, c0, n0, m0 = (x.contiguous() for x in (i, lf, c0, n0, m0))
         size = _Size(q, v, chunk, eps)
@@ -88,7 +90,7 @@ class _Chunkwise(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dh, dc, dn, dm):  # noqa: ANN001, ANN205
+    def backward(ctx: Any, dh, dc, dn, dm):
         q, k, v, i, lf, c, n, m, h, stable, den, winner, c_last, n_last = ctx.saved_tensors
         size, dh = ctx.size, _rows_in_order(dh)
         dc, dn = dc.contiguous(), dn.contiguous()
@@ -139,6 +141,7 @@ class _Size:
             "DOT": self.dot,
             "EPS": self.eps,
             # Tiles of wider numbers do not fit the shared memory twice.
+            "num_warps": 8 if max(self.tile_k, self.tile_v) == MOST_COLUMNS else 4,
             "num_stages": 2 if self.dot == tl.bfloat16 else 1,
         }
 
@@ -160,7 +163,7 @@ def _rows_in_order(x: Tensor) -> Tensor:
     return x if x.stride(-1) == 1 else x.contiguous()
 
 
-def _launch_states(size, k, v, i, lf, c0, n0, m0):  # noqa: ANN001, ANN202
+def _launch_states(size, k, v, i, lf, c0, n0, m0):
     c, n = size.new(size.chunks, size.dk, size.dv), size.new(size.chunks, size.dk)
     m = size.new(size.chunks + 1)
     last = torch.empty_like(c0), torch.empty_like(n0), torch.empty_like(m0)
@@ -172,7 +175,7 @@ def _launch_states(size, k, v, i, lf, c0, n0, m0):  # noqa: ANN001, ANN202
     return c, n, m, last
 
 
-def _launch_outputs(size, q, k, v, i, lf, c, n, m):  # noqa: ANN001, ANN202
+def _launch_outputs(size, q, k, v, i, lf, c, n, m):
     h = size.new(size.length, size.dv, dtype=v.dtype)
     stable, den = size.new(size.length), size.new(size.length)
     winner = size.new(size.length, dtype=torch.int32)
@@ -185,7 +188,7 @@ def _launch_outputs(size, q, k, v, i, lf, c, n, m):  # noqa: ANN001, ANN202
     return h, stable, den, winner
 
 
-def _launch_rows(size, dh, h, stable, den):  # noqa: ANN001, ANN202
+def _launch_rows(size, dh, h, stable, den):
     rows = tuple(size.new(size.length) for _ in range(3))
     rows_kernel[(size.chunks, size.sequences)](
         dh, h, stable, den, *rows, *dh.stride()[:3], *size.numbers, **size.meta
@@ -193,7 +196,7 @@ def _launch_rows(size, dh, h, stable, den):  # noqa: ANN001, ANN202
     return rows
 
 
-def _launch_state_gradients(size, q, dh, lf, m, stable, winner, inverse, dden, dm, dc, dn, to_m):  # noqa: ANN001, ANN202, E501
+def _launch_state_gradients(size, q, dh, lf, m, stable, winner, inverse, dden, dm, dc, dn, to_m):
     out = size.new(size.chunks, size.dk, size.dv), size.new(size.chunks, size.dk)
     carry = size.new(size.chunks)
     first = torch.empty_like(dc), torch.empty_like(dn), torch.empty_like(to_m)
@@ -205,7 +208,7 @@ def _launch_state_gradients(size, q, dh, lf, m, stable, winner, inverse, dden, d
     return *out, carry, *first
 
 
-def _launch_gradients(size, wide, saved, rows, dstates):  # noqa: ANN001, ANN202
+def _launch_gradients(size, wide, saved, rows, dstates):
     q, k, v, _ = wide
     strides = tuple(s for x in wide for s in x.stride()[:3])
     dq, dk = (size.new(size.length, size.dk, dtype=q.dtype) for _ in range(2))

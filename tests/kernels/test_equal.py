@@ -23,7 +23,7 @@ from app.kernels import (
 )
 
 DTYPES = [torch.float64, torch.float32, torch.bfloat16]
-SHAPES = [(1, 16, 16), (63, 16, 32), (64, 48, 80), (65, 96, 24), (197, 20, 12)]
+SHAPES = [(1, 16, 16), (63, 16, 32), (64, 48, 80), (65, 96, 24), (197, 20, 12), (1000, 16, 16)]
 
 
 def ids(x):
