@@ -66,11 +66,12 @@ class CosineStore(VectorStore):
         """
         import faiss
 
-        vectors = np.atleast_2d(np.asarray(vectors, dtype=np.float32))
         ids = [document.id or str(uuid.uuid4()) for document in documents]
-        self._check(vectors, ids)
         if not ids:
             return []
+        vectors = np.asarray(vectors, dtype=np.float32)
+        self._check_new(ids)
+        self._check_fit(vectors, ids)
         if self._index is None:
             self._index = faiss.IndexFlatIP(vectors.shape[1])
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -80,14 +81,17 @@ class CosineStore(VectorStore):
             self._documents.append(document.model_copy(update={"id": id}))
         return ids
 
-    def _check(self, vectors: np.ndarray, ids: Sequence[str]) -> None:
-        known = [id for id in ids if id in self._rows]
-        if known or len(set(ids)) < len(ids):
-            twice = known or [id for id in ids if ids.count(id) > 1]
-            raise ValueError(f"the id {twice[0]!r} is taken; leave out what the store holds")
-        if ids and len(vectors) != len(ids):
+    def _check_new(self, ids: Sequence[str]) -> None:
+        seen = set(self._rows)
+        for id in ids:
+            if id in seen:
+                raise ValueError(f"the id {id!r} is taken; leave out what the store holds")
+            seen.add(id)
+
+    def _check_fit(self, vectors: np.ndarray, ids: Sequence[str]) -> None:
+        if len(vectors) != len(ids):
             raise ValueError(f"{len(vectors)} vectors for {len(ids)} documents")
-        if ids and self._index is not None and vectors.shape[1] != self._index.d:
+        if self._index is not None and vectors.shape[1] != self._index.d:
             raise ValueError(
                 f"vectors of width {vectors.shape[1]}, but the store's have {self._index.d}: "
                 "one store, one embedder"
@@ -105,7 +109,7 @@ class CosineStore(VectorStore):
         texts = list(texts)
         rows = zip(texts, metadatas or [{}] * len(texts), ids or [None] * len(texts), strict=True)
         documents = [Document(page_content=t, metadata=m, id=i) for t, m, i in rows]
-        self._check(np.empty((len(texts), 0)), [i for i in ids or () if i])
+        self._check_new([id for id in ids or () if id])  # before they are embedded
         return self.add_vectors(np.array(self._embedding.embed_documents(texts)), documents)
 
     @classmethod
