@@ -60,7 +60,7 @@ def test_the_published_7b_config_loads():
     assert (config.embedding_dim, config.num_blocks, config.ffn_dim) == (4096, 32, 10944)
     assert (config.qk_head_dim, config.v_head_dim) == (256, 512)
     assert config.force_bos_token_insert is True
-    counted = {name: 1 for name in pieces(config)}
+    counted = dict.fromkeys(pieces(config), 1)
     for name, piece in pieces(config).items():
         for size in piece.shape:
             counted[name] *= size
