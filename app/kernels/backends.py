@@ -88,9 +88,18 @@ class mLSTMLayerConfig:
 
 
 def backend_config(
-    backend: Backend, *, mode: str = "inference", chunk_size: int = 64, eps: float = 1e-6
+    backend: Backend,
+    *,
+    mode: str = "inference",
+    chunk_size: int = 64,
+    eps: float = 1e-6,
+    dtype: torch.dtype = torch.float32,
 ) -> mLSTMBackendConfig:
-    """Return the printing record of a resolved backend and the options it is called with."""
+    """Return the printing record of a resolved backend and the options it is called with.
+
+    dtype: of q, k and v; the native forms multiply in float32 whatever it is.
+    """
+    products = dtype if backend.chunkwise_kernel == TRITON["chunkwise"] else torch.float32
     return mLSTMBackendConfig(
         chunkwise_kernel=backend.chunkwise_kernel,
         sequence_kernel=backend.sequence_kernel,
@@ -98,6 +107,7 @@ def backend_config(
         mode=mode,
         chunk_size=chunk_size,
         return_last_states=not backend.chunkwise_kernel.startswith("parallel"),
+        autocast_kernel_dtype=str(products).removeprefix("torch."),
         eps=eps,
     )
 

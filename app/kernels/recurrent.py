@@ -28,10 +28,12 @@ def mlstm_step(
 
     q, k: (B, H, Dk), v: (B, H, Dv), i, f: (B, H) pre-activations, any float dtype.
     Returns h (B, H, Dv) in v's dtype and the new state; the given one is left as it is.
-    Equations: arXiv 2405.04517, the stabilised mLSTM.
+    Equations: arXiv 2405.04517, the stabilised mLSTM. Raises ValueError for a state of another size.
     """
     dtype = cell_dtype(q)
     c, n, m = state
+    if c.shape != (*q.shape, v.shape[-1]):
+        raise ValueError(f"state c is {tuple(c.shape)}, these inputs need {*q.shape, v.shape[-1]}")
     i, lf = log_gates(i, f, dtype)
     kept = lf + m
     m = torch.maximum(kept, i).clamp(min=LOWEST_M)

@@ -120,3 +120,5 @@ def test_misfits_are_named():
         mlstm_chunkwise(q, k, v, i, f, chunk_size=0)
     with pytest.raises(ValueError, match="takes no state"):
         mlstm_parallel(q, k, v, i, f, zero_state(2, 2, 8, 8))
+    with pytest.raises(ValueError, match=r"state c is \(1, 2, 8, 8\)"):
+        mlstm_step(*(y[:, :, 0] for y in (q, k, v, i, f)), zero_state(1, 2, 8, 8))
