@@ -28,7 +28,7 @@ def mlstm_step(
 
     q, k: (B, H, Dk), v: (B, H, Dv), i, f: (B, H) pre-activations, any float dtype.
     Returns h (B, H, Dv) in v's dtype and the new state; the given one is left as it is.
-    Equations: arXiv 2405.04517, the stabilised mLSTM. Raises ValueError for a state of another size.
+    Equations: arXiv 2405.04517. Raises ValueError for a state of another size.
     """
     dtype = cell_dtype(q)
     c, n, m = state
