@@ -119,10 +119,11 @@ def _report(
     read: int, chosen: "Generation", tokenized: float, prefill: float, seconds: float
 ) -> str:
     made = len(chosen.tokens)
+    speed = made / max(seconds, 1e-9)
     return "\n".join(
         (
             f"tokenization  {tokenized:.3f} s",
             f"prompt        {prefill:.3f} s, {read / prefill:.1f} tokens/s",
-            f"generation    {seconds:.3f} s, {made} tokens, {made / max(seconds, 1e-9):.1f} tokens/s",
+            f"generation    {seconds:.3f} s, {made} tokens, {speed:.1f} tokens/s",
         )
     )

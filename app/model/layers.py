@@ -21,7 +21,7 @@ Cell = Callable[..., tuple[Tensor, State]]
 
 def soft_cap(u: Tensor, a: float | None) -> Tensor:
     """a*tanh(u/a): nearly u near 0, never beyond ±a; u itself where a is None."""
-    return u if a is None else torch.tanh(u / a) * a
+    return u if a is None else (u / a).tanh_() * a
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:

@@ -13,7 +13,7 @@ from app.model.generate import padded
 from app.model.state import ModelState
 from app.model.xlstm import XLSTM
 
-_ROWS = 256  # positions projected onto the vocabulary at once: 25 MB of logits at V = 24,576
+_ROWS = 128  # positions projected onto the vocabulary at once: 13 MB of logits at V = 24,576
 _MAX_PADDING = 0.15  # share of a bucket's positions that may be pads
 
 

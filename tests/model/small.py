@@ -10,8 +10,8 @@ CONFIG = XLSTMConfig(
 )
 
 
-def small(dtype=torch.float64, *, seed=0, int8=False, **changes) -> XLSTM:
-    """A model with gates that open and close, and the changes to CONFIG."""
+def small(dtype=torch.float64, *, seed=0, scale=0.5, int8=False, **changes) -> XLSTM:
+    """A model with gates that open and close at `scale` 0.5, and the changes to CONFIG."""
     config = XLSTMConfig(**{**CONFIG.__dict__, **changes})
     model = XLSTM(config, dtype=dtype, int8=int8)
     draw = torch.Generator().manual_seed(seed)
@@ -21,7 +21,7 @@ def small(dtype=torch.float64, *, seed=0, int8=False, **changes) -> XLSTM:
             if "norm" in name or "conv" in name:
                 weight.add_(0.1 * noise)
             else:
-                weight.copy_(0.5 * noise)
+                weight.copy_(scale * noise)
     return model.eval().requires_grad_(False)
 
 
