@@ -3,8 +3,10 @@
 It never changes a character of the text and never lets a chunk grow past the embedder's limit.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from app.papers.records import Chunk, Paper, Sentence, Span
 from app.papers.units import CountTokens, TokenCounter, Unit, sentence_units
@@ -95,25 +97,37 @@ def _runs(units: Iterable[Unit]) -> Iterator[list[Unit]]:
 
 def _pack(run: list[Unit], settings: ChunkSettings, count: TokenCounter) -> Iterator[list[Unit]]:
     """Cut a run into chunks of even size, at the ends of paragraphs where one is near."""
-    start = 0
-    while start < len(run):
-        left = sum(unit.words for unit in run[start:])
-        pieces = max(1, round(left / settings.words), -(-left // settings.most_words))
-        target = left / pieces
-        stop = start + 1
-        words, tokens = run[start].words, run[start].tokens
-        while stop < len(run):
-            unit = run[stop]
-            if _is_enough(words, unit, run[stop - 1], target) or (
-                words + unit.words > settings.most_words
-            ):
-                break
-            if tokens + unit.tokens > count.max_tokens and not _fits(run[start : stop + 1], count):
-                break
-            words, tokens = words + unit.words, tokens + unit.tokens
-            stop += 1
+    start = fresh = 0  # units before `fresh` are in a chunk already
+    while fresh < len(run):
+        stop = _end_of_chunk(run, start, settings)
+        if not _fits(run[start:stop], count):
+            # A unit alone fits, and the tokens grow with each: the last stop that fits is found.
+            over = partial(_too_long, run, start, count)
+            stop = start + bisect_left(range(stop - start + 1), True, lo=1, key=over) - 1
+            stop = max(stop, start + 1)
+        if stop <= fresh:  # the repeated sentence leaves no room for a new one
+            start = fresh
+            continue
         yield run[start:stop]
-        start = stop - settings.overlap if stop < len(run) and stop - start > 1 else stop
+        fresh = stop
+        start = stop - settings.overlap if stop - start > 1 else stop
+
+
+def _end_of_chunk(run: list[Unit], start: int, settings: ChunkSettings) -> int:
+    """Index after the last unit of the chunk that begins at `start`, by words alone."""
+    left = sum(unit.words for unit in run[start:])
+    pieces = max(1, round(left / settings.words), -(-left // settings.most_words))
+    target = left / pieces
+    stop, words = start + 1, run[start].words
+    while stop < len(run):
+        unit = run[stop]
+        if words + unit.words > settings.most_words:
+            break
+        if _is_enough(words, unit, run[stop - 1], target):
+            break
+        words += unit.words
+        stop += 1
+    return stop
 
 
 def _is_enough(words: int, unit: Unit, before: Unit, target: float) -> bool:
@@ -123,6 +137,10 @@ def _is_enough(words: int, unit: Unit, before: Unit, target: float) -> bool:
     if before.ends_paragraph:
         return words >= 0.9 * target
     return words + unit.words / 2 > target
+
+
+def _too_long(run: list[Unit], start: int, count: TokenCounter, length: int) -> bool:
+    return not _fits(run[start : start + length], count)
 
 
 def _fits(units: list[Unit], count: TokenCounter) -> bool:

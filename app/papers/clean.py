@@ -23,6 +23,23 @@ ACCENT_GAP = re.compile(
     r"(?:(?<=[A-Z])(?= [´`¨ˆ˜] ?[A-Z])"
     r"|(?<=\b[B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z])(?= [´`¨ˆ˜][a-zı])) "
 )
+# Words that English joins to others without a hyphen: "moreover", "understand", "within".
+GLUED = frozenset(
+    (
+        "more",
+        "over",
+        "ever",
+        "how",
+        "where",
+        "there",
+        "under",
+        "out",
+        "with",
+        "any",
+        "every",
+        "some",
+    )
+)
 WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
 LINE_END_HALF = re.compile(r"([^\W\d_]+(?:-[^\W\d_]+)*)-$")
 LINE_START_HALF = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
@@ -136,8 +153,9 @@ def join_lines(before: str, after: str, words: Counter[str]) -> str:
         return before + after
     half, rest = left[1].lower(), right[0].lower()
     whole, compound = words[half + rest], words[f"{half}-{rest}"]
-    two_words = words[half.split("-")[-1]] > 0 and words[rest.split("-")[0]] > 0 and len(half) > 2
-    keep = compound > whole or (not whole and two_words)
+    halves = half.split("-")[-1], rest.split("-")[0]
+    two_words = words[halves[0]] > 0 and words[halves[1]] > 0 and len(half) > 2
+    keep = compound > whole or (not whole and two_words and not GLUED.intersection(halves))
     return before + after if keep else before[:-1] + after
 
 

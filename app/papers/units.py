@@ -66,10 +66,9 @@ def sentence_units(paper: Paper, count: TokenCounter) -> Iterator[Unit]:
                     taken = _rest_of_sentence(following, figures, places, part)
                     spans = (*spans, taken) if taken else spans
                 caption = i == 0 and bool(CAPTION.match(page.text, start))
-                for piece in _fitting(spans, count):
-                    text = count.text(piece)
-                    sizes = len(text.split()), count.count_tokens(text)
-                    yield Unit(piece, *sizes, section, part, last, heading, caption)
+                for piece, tokens in _fitting(spans, count):
+                    words = len(count.text(piece).split())
+                    yield Unit(piece, words, tokens, section, part, last, heading, caption)
 
 
 def _paragraphs(text: str) -> Iterator[tuple[int, int]]:
@@ -145,16 +144,19 @@ def _rest_of_sentence(
     return Span(page.number, start + a, start + b)
 
 
-def _fitting(spans: tuple[Span, ...], count: TokenCounter) -> Iterator[tuple[Span, ...]]:
-    """The sentence, or pieces of it cut at blanks where it is longer than the embedder reads."""
-    if count.tokens(spans) <= count.max_tokens:
-        yield spans
+def _fitting(
+    spans: tuple[Span, ...], count: TokenCounter
+) -> Iterator[tuple[tuple[Span, ...], int]]:
+    """The sentence, or pieces cut at blanks where it is too long, each with its tokens."""
+    tokens = count.tokens(spans)
+    if tokens <= count.max_tokens:
+        yield spans, tokens
         return
     for page, start, end in spans:
         while start < end:
-            cut = _longest_fit(page, start, end, count)
-            yield (Span(page, start, cut),)
-            start = cut
+            piece = (Span(page, start, _longest_fit(page, start, end, count)),)
+            yield piece, count.tokens(piece)
+            start = piece[0].end
             while start < end and count.texts[page][start] == " ":
                 start += 1
 

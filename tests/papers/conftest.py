@@ -48,7 +48,7 @@ def pdf_bytes(pages: list[Page], extra: dict[str, str] | None = None, stream: st
 
 @pytest.fixture
 def make_pdf(tmp_path: Path) -> Callable[..., Path]:
-    """`make_pdf(pages, name="paper.pdf", extra=None, stream="")` writes a PDF and gives its path."""
+    """`make_pdf(pages, name="paper.pdf", extra=None, stream="")` writes a PDF, gives its path."""
 
     def make(pages: list[Page], name: str = "paper.pdf", **more) -> Path:
         path = tmp_path / name

@@ -84,6 +84,7 @@ def join(before: str, after: str, *elsewhere: str) -> str:
         ("into pre-", "LayerNorm blocks", [], "into pre-LayerNorm blocks"),
         ("on Wikitext-", "103 (Merity", [], "on Wikitext-103 (Merity"),
         ("rainfall-", "runoff models", ["the rainfall and the runoff"], "rainfall-runoff models"),
+        ("good. More-", "over, it", ["more and over"], "good. Moreover, it"),
         ("one –", "two", [], "one – two"),
         ("plain", "text", [], "plain text"),
     ],
