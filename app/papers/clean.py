@@ -159,8 +159,16 @@ def join_lines(before: str, after: str, words: Counter[str]) -> str:
     return before + after if keep else before[:-1] + after
 
 
-def drop_page_furniture(pages: list[list[Line]]) -> tuple[list[list[Line]], str | None]:
-    """Pages without running heads, page numbers and the arXiv stamp; and the stamp's id."""
+class Furniture(NamedTuple):
+    """What stood around the text: the id in arXiv's stamp, and printed numbers by physical page."""
+
+    arxiv_id: str | None
+    printed: dict[int, int]
+
+
+def drop_page_furniture(pages: list[list[Line]]) -> tuple[list[list[Line]], Furniture]:
+    """Pages without running heads, page numbers and the arXiv stamp; and what these told."""
+    pages = [list(lines) for lines in pages]
     stamp = None
     for lines in pages[:2]:
         for i, line in enumerate(lines):
@@ -168,14 +176,15 @@ def drop_page_furniture(pages: list[list[Line]]) -> tuple[list[list[Line]], str 
                 stamp = stamp or found[1]
                 del lines[i]
                 break
-    pages = [list(lines) for lines in pages]
-    _drop_repeated(pages)
-    _drop_numbers(pages)
-    return pages, stamp
+    in_heads = _drop_repeated(pages)
+    return pages, Furniture(stamp, _drop_numbers(pages) or _count_pages(in_heads))
 
 
-def _drop_repeated(pages: list[list[Line]]) -> None:
-    """Take out lines that stand at the same place with the same words on a third of the pages."""
+def _drop_repeated(pages: list[list[Line]]) -> dict[int, set[int]]:
+    """Take out lines that stand at the same place with the same words on a third of the pages.
+
+    Gives the numbers in them by physical page.
+    """
 
     def key(line: Line) -> tuple[str, int]:
         return re.sub(r"\d+", "#", line.text), round(line.y / 3)
@@ -184,30 +193,49 @@ def _drop_repeated(pages: list[list[Line]]) -> None:
     counts = Counter(k for lines in edges for k in {key(line) for line in lines})
     least = max(3, round(len(pages) * 0.35))
     heads = {k for k, n in counts.items() if n >= least and re.search(r"[^\W\d_]", k[0])}
-    for lines, edge in zip(pages, edges):
+    numbers: dict[int, set[int]] = {}
+    for page, (lines, edge) in enumerate(zip(pages, edges), 1):
         drop = {line for line in edge if key(line) in heads}
         lines[:] = [line for line in lines if line not in drop]
+        numbers[page] = {int(n) for line in drop for n in re.findall(r"\b\d{1,5}\b", line.text)}
+    return numbers
 
 
-def _drop_numbers(pages: list[list[Line]]) -> None:
-    """Take out a lone number that is the page's own: its index plus one constant of the file."""
+def _count_pages(numbers: dict[int, set[int]]) -> dict[int, int]:
+    """Of the numbers in running heads those that count the pages, by physical page."""
+    counts = Counter(n - page for page, found in numbers.items() for n in found)
+    constant, pages_with_it = counts.most_common(1)[0] if counts else (0, 0)
+    if pages_with_it < max(3, 0.5 * len(numbers)):
+        return {}
+    return {page: page + constant for page, found in numbers.items() if page + constant in found}
 
-    def offset(number: int, line: Line) -> tuple[str, int] | None:
+
+def _drop_numbers(pages: list[list[Line]]) -> dict[int, int]:
+    """Take out a lone number that is the page's own: its index plus one constant of the file.
+
+    Gives the printed number by physical page; "2771" on page 2 is page 2 of the file, 771 printed.
+    """
+
+    def offsets(number: int, line: Line) -> set[int]:
         if not re.fullmatch(r"\d{1,6}", line.text):
-            return None
+            return set()
         own = str(number)
-        if len(line.text) > len(own) and line.text.startswith(own) and len(line.text) > 3:
-            return "doubled", int(line.text[len(own) :]) - number
-        return "single", int(line.text) - number
+        readings = {line.text}
+        if line.text.startswith(own) and len(line.text) > max(3, len(own)):
+            readings.add(line.text[len(own) :])
+        return {int(reading) - number for reading in readings}
 
+    printed: dict[int, int] = {}
     for place in (-1, 0):
-        found = {n: offset(n, lines[place]) for n, lines in enumerate(pages, 1) if lines}
-        counts = Counter(value for value in found.values() if value)
-        if not counts:
-            continue
-        constant, pages_with_it = counts.most_common(1)[0]
+        found = {n: offsets(n, lines[place]) for n, lines in enumerate(pages, 1) if lines}
+        counts = Counter(value for values in found.values() for value in values)
+        constant, pages_with_it = counts.most_common(1)[0] if counts else (0, 0)
         if pages_with_it < max(2, 0.3 * len(pages)):
             continue
-        for number, value in found.items():
-            if value == constant:
-                del pages[number - 1][place]
+        for number in (n for n, values in found.items() if constant in values):
+            lines = pages[number - 1]
+            del lines[place]
+            printed[number] = number + constant
+            if lines and constant and lines[place].text == str(number):
+                del lines[place]  # the other half of a doubled number
+    return printed

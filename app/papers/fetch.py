@@ -90,7 +90,7 @@ def _find_arxiv(number: str, version: str, folder: Path, download: bool) -> Path
         raise PaperError(name, "names no version", f"write it like arxiv:{number}v1")
     target = folder / f"{number.replace('/', '_')}{version}.pdf"
     if not download:
-        raise PaperError(name, f"is not in {folder}", f"put its PDF there as {target}")
+        raise PaperError(name, f"is not in {folder}", f"put its PDF at {target}")
     return _download(name, ARXIV_PDF.format(id=number + version), target)
 
 
@@ -98,7 +98,7 @@ def _download(name: str, url: str, target: Path) -> Path:
     """Fetch a PDF with a progress bar; the file appears under its name only when whole."""
     from tqdm.auto import tqdm  # only a download draws a bar
 
-    remedy = f"put its PDF there by hand as {target}"
+    remedy = f"put its PDF at {target} by hand"
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(dir=target.parent, prefix=".download-", suffix=".part")
     try:

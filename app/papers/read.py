@@ -95,7 +95,7 @@ def run_child(path: Path, first: int, seconds: float) -> Iterator[dict[str, Any]
     """Records that the child prints from page `first` on; it is stopped when one takes too long."""
     script = Path(__file__).with_name("extract.py")
     child = subprocess.Popen(
-        [sys.executable, "-I", str(script), str(path), str(first)],
+        [sys.executable, "-P", str(script), str(path), str(first)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -189,7 +189,7 @@ def build_paper(
         ]
         for lines in raw
     ]
-    lines, arxiv_id = clean.drop_page_furniture(mended)
+    lines, furniture = clean.drop_page_furniture(mended)
     usual = layout.measure(lines)
     lines = [layout.merge_drop_capitals(page, usual) for page in lines]
     title = structure.find_title(lines, header["title"], Path(file).stem)
@@ -200,17 +200,27 @@ def build_paper(
         for i, (_, title) in sorted(here.items())
     ]
     parts = structure.divide([title for _, _, title in flat])
-    pages, sections, figures = lay_out(lines, headings, flat, parts, usual, header["labels"])
+    labels = printed_labels(header["labels"], furniture.printed)
+    pages, sections, figures = lay_out(lines, headings, flat, parts, usual, labels)
     return Paper(
         file=file,
         sha256=sha256,
         title=title[0],
-        arxiv_id=arxiv_id,
+        arxiv_id=furniture.arxiv_id,
         pages=tuple(pages),
         sections=tuple(sections),
         skipped=skipped,
         figures=tuple(figures),
     )
+
+
+def printed_labels(labels: list[str], printed: dict[int, int]) -> list[str]:
+    """The file's page labels, or the numbers printed on the pages where the labels say nothing."""
+    if labels != [str(n + 1) for n in range(len(labels))]:
+        return labels
+    first, last = min(printed, default=0), max(printed, default=0)
+    shift = printed[first] - first if printed else 0
+    return [str(n + shift) if first <= n <= last else str(n) for n in range(1, len(labels) + 1)]
 
 
 def lay_out(

@@ -102,14 +102,31 @@ def test_halves_of_words_are_no_vocabulary():
 def test_page_numbers_go_only_when_they_count_pages():
     pages = [lines("text of page " + "abcdef"[n], str(n + 4)) for n in range(1, 6)]
     pages[2][-1] = Line("77", 72, 60, 10)  # the last cell of a table
-    kept, _ = drop_page_furniture(pages)
+    kept, furniture = drop_page_furniture(pages)
     assert [len(page) for page in kept] == [1, 1, 2, 1, 1]
+    assert furniture.printed == {1: 5, 2: 6, 4: 8, 5: 9}
 
 
 def test_page_and_volume_number_run_together_go():
     pages = [lines("text of page " + "abcdef"[n], f"{n}{769 + n}") for n in range(1, 5)]
-    kept, _ = drop_page_furniture(pages)
+    kept, furniture = drop_page_furniture(pages)
     assert all(len(page) == 1 for page in kept)
+    assert furniture.printed == {1: 770, 2: 771, 3: 772, 4: 773}
+
+
+def test_a_journal_number_that_begins_like_the_page_is_no_doubled_one():
+    pages = [lines("text of page " + "abcdefghijklmn"[n], f"{1233 + n}") for n in range(1, 14)]
+    kept, furniture = drop_page_furniture(pages)
+    assert all(len(page) == 1 for page in kept)
+    assert furniture.printed == {n: 1233 + n for n in range(1, 14)}
+
+
+def test_the_page_number_in_a_running_head_is_read():
+    heads = [f"{n + 434} | NATURE | VOL 521 | 28 MAY 2015" for n in range(1, 7)]
+    pages = [lines(head, "text " + "abcdefg"[n]) for n, head in enumerate(heads)]
+    kept, furniture = drop_page_furniture(pages)
+    assert all(len(page) == 1 for page in kept)
+    assert furniture.printed == {n: n + 434 for n in range(1, 7)}
 
 
 def test_running_heads_go_and_headings_stay():
@@ -128,7 +145,7 @@ def test_arxiv_stamp_is_taken_and_removed(place):
     page = lines("A Title", "some text")
     page.insert(0 if place == 0 else 2, stamp)
     kept, found = drop_page_furniture([page])
-    assert found == "2405.04517v1"
+    assert found.arxiv_id == "2405.04517v1"
     assert [line.text for line in kept[0]] == ["A Title", "some text"]
 
 

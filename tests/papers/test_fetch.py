@@ -88,7 +88,7 @@ def test_without_network_the_error_says_where_to_put_the_file(tmp_path, no_netwo
 
 def test_nothing_is_downloaded_unless_asked(tmp_path, monkeypatch):
     asked = serve(monkeypatch, b"%PDF-1.5 text")
-    with pytest.raises(PaperError, match="put its PDF there"):
+    with pytest.raises(PaperError, match="put its PDF at"):
         find_papers("arxiv:2405.04517v1", folder=tmp_path, download=False)
     assert asked == []
 
@@ -119,7 +119,7 @@ def test_the_fallback_says_plainly_what_is_read(tmp_path, no_network):
     paths, notice = find_papers_or("arxiv:2405.04517v1", note, folder=tmp_path)
     assert paths == [note]
     assert "note.pdf instead of arxiv:2405.04517v1" in notice
-    assert "put its PDF there" in notice
+    assert "put its PDF at" in notice
 
 
 def test_no_notice_where_the_paper_is_found(tmp_path, no_network):

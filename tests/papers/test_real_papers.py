@@ -143,6 +143,15 @@ def test_labels_of_bert_start_again(papers):
     assert labels == [str(n) for n in [*range(1, 12), *range(1, 6)]]
 
 
+def test_printed_numbers_are_labels_where_the_file_has_none(papers):
+    nature = [page.label for page in papers["deep-learning-nature2015.pdf"].pages]
+    assert nature == ["1", *[str(n) for n in range(436, 445)]]  # page 1 is a cover sheet
+    resnet = [page.label for page in papers["resnet-cvpr2016.pdf"].pages]
+    assert resnet == [str(n) for n in range(770, 779)]
+    xlstm = [page.label for page in papers["xlstm-2405.04517v1.pdf"].pages]
+    assert xlstm == [str(n) for n in range(1, 56)]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_no_sign_of_a_bad_reader_is_left(papers, name):
     text = "\n".join(page.text for page in papers[name].pages)
