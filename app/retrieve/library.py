@@ -6,7 +6,7 @@ It cuts no text and ranks nothing itself: that is app.papers' and the retrievers
 import dataclasses
 import hashlib
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Library:
         chunks: All chunks, in the order of the papers.
         embedder: What embeds the questions.
         store: A langchain-core vector store of all chunks; scores are cosines.
+        paths: Where each paper was opened, by its file name; what page links lead to.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Library:
         messages: Sequence[str] = (),
     ) -> None:
         self.embedder, self.failures, self.messages = embedder, list(failures), list(messages)
+        self.paths = dict(paths or {})
         self.papers: list[Paper] = [each.paper for each in indexes]
         self.chunks: list[Chunk] = [chunk for each in indexes for chunk in each.chunks]
         self.store: VectorStore = CosineStore(EmbedderForLangChain(embedder))
@@ -100,7 +102,9 @@ class Library:
             opener.open(Path(path))
         if not opener.indexes:
             raise _nothing_to_read(opener.failures)
-        return cls(opener.indexes, opener.embedder, opener.failures, opener.messages)
+        return cls(
+            opener.indexes, opener.embedder, opener.failures, opener.messages, opener.paths
+        )
 
     def retriever(self, name: str = "similarity", k: int = 3, **settings: Any) -> Retriever:
         """A retriever by name, with its filters and settings; see `registry.make_retriever`."""
@@ -171,6 +175,7 @@ class _Opener:
         self.indexes: list[PaperIndex] = []
         self.failures: list[PaperError] = []
         self.messages: list[str] = []
+        self.paths: dict[str, str] = {}
         self._seen: dict[str, Path] = {}
         disk.remove_leftovers(root)
 
@@ -182,6 +187,7 @@ class _Opener:
             if first is path:
                 self._refuse_same_name(path)
                 self.indexes.append(self._index(path, sha256))
+                self.paths[path.name] = str(path)
             elif first.resolve() != path.resolve():
                 self.messages.append(f"{path}: the same paper as {first}, used once")
         except PaperError as failure:
