@@ -47,6 +47,7 @@ class Library:
         embedder: Embedder,
         failures: Sequence[PaperError] = (),
         messages: Sequence[str] = (),
+        paths: Mapping[str, str] | None = None,
     ) -> None:
         self.embedder, self.failures, self.messages = embedder, list(failures), list(messages)
         self.paths = dict(paths or {})
@@ -102,9 +103,7 @@ class Library:
             opener.open(Path(path))
         if not opener.indexes:
             raise _nothing_to_read(opener.failures)
-        return cls(
-            opener.indexes, opener.embedder, opener.failures, opener.messages, opener.paths
-        )
+        return cls(opener.indexes, opener.embedder, opener.failures, opener.messages, opener.paths)
 
     def retriever(self, name: str = "similarity", k: int = 3, **settings: Any) -> Retriever:
         """A retriever by name, with its filters and settings; see `registry.make_retriever`."""
