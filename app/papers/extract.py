@@ -12,14 +12,15 @@ from typing import Any
 
 MEMORY_BYTES = 3 << 30  # a page that needs more than this is not text
 TYPE3_SIZE = 10.0  # bitmap fonts do not tell their size
-# Large brackets of TeX's extension font, which has no names that pypdf could map.
+# Large brackets of TeX's extension font, which has no names that pypdf could map. Only its control
+# codes: blanks are pypdf's own, and the rest has names.
 CMEX = {
-    **dict.fromkeys(b"\x00\x10\x12\x20\x30\x40", "("),
-    **dict.fromkeys(b"\x01\x11\x13\x21\x31\x41", ")"),
-    **dict.fromkeys(b"\x02\x14\x22\x68", "["),
-    **dict.fromkeys(b"\x03\x15\x23\x69", "]"),
-    **dict.fromkeys(b"\x08\x1a\x28\x6e", "{"),
-    **dict.fromkeys(b"\x09\x1b\x29\x6f", "}"),
+    **dict.fromkeys(b"\x00\x10\x12", "("),
+    **dict.fromkeys(b"\x01\x11\x13", ")"),
+    **dict.fromkeys(b"\x02\x14", "["),
+    **dict.fromkeys(b"\x03\x15", "]"),
+    **dict.fromkeys(b"\x08\x1a", "{"),
+    **dict.fromkeys(b"\x09\x1b", "}"),
     **dict.fromkeys(b"\x0c", "|"),
     **dict.fromkeys(b"\x0d", "‖"),
 }

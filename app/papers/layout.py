@@ -17,6 +17,7 @@ Kind = Literal["prose", "heading", "caption", "row", "figure"]
 CAPTION = re.compile(
     r"(?:Figure|Fig\.|FIGURE|Table|TABLE|Algorithm|Listing)\s+[A-Z]?\.?\d+\w?\s*[:.|]"
 )
+DOT = re.compile(r"[•●▪◦∙]\s")
 BULLET = re.compile(r"[•●▪◦∙·■–*]\s|\(?(?:[ivx]{1,4}|\d{1,2}|[a-z])[.)]\s+[A-Z“\"]")
 FOOTNOTE = re.compile(r"(?:\d{1,2}|[∗*†‡§])(?:[A-Z“]|https?:)")
 REFERENCE_MARK = re.compile(r"\[\w{1,12}\]\s|\d{1,3}\.\s+[A-Z]")
@@ -90,6 +91,8 @@ def page_blocks(
     is a block.
     """
     kinds = line_kinds(lines, headings, usual, figures_from)
+    if references:  # numbers of volumes and pages are no rows of a table
+        kinds = ["prose" if kind == "row" else kind for kind in kinds]
     blocks: list[Block] = []
     group: list[Line] = []
     kind: Kind = "prose"
@@ -230,8 +233,8 @@ def starts_block(
     """Whether `line` begins a new block after `before`, the last line of a block of `kind`."""
     if own == "caption" or (own == "figure") != (kind == "figure"):
         return True
-    if own == "figure":
-        return False
+    if own == "figure" or DOT.match(line.text):
+        return own != "figure"
     if kind == "row" or own == "row":
         return kind == "row" or not goes_on(before, line, usual)
     if abs(line.size - before.size) > 0.35 and len(line.text) > 12 and len(before.text) > 12:

@@ -105,14 +105,15 @@ def _open_paragraph(
 ) -> int | None:
     """Start of the last running paragraph where it stops in the middle of a sentence.
 
-    Footnotes and floats may stand after it.
+    Footnotes and floats may stand after it, but no equation: that is how its sentence goes on.
     """
+    below = ""
     for start, end in reversed(paragraphs):
-        text = page.text[start:end]
+        text, after, below = page.text[start:end], below, page.text[start:end]
         if _place(places, page.number, start)[2]:
             return None
         if (page.number, start) not in figures and _is_running(text) and _is_open(text):
-            return start
+            return None if is_row(after) else start
     return None
 
 
