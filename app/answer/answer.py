@@ -3,23 +3,24 @@
 It never asks the model for a citation, and never calls it where nothing was found.
 """
 
-import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.answer import support, views
+from app.answer import views_text
+from app.answer.cite import quoted, sources, split_answer, with_support
 from app.answer.evidence import Candidate, candidates, ranked
 from app.answer.prompt import Prompt, PromptSpec
-from app.answer.records import NOT_FOUND, Answer, AnswerSentence, Evidence, Source
+from app.answer.records import NOT_FOUND, Answer, Evidence
 from app.papers.records import Passage
 from app.show import text
 
 LEAST_COSINE = 0.25  # below it nothing counts as found, until a calibrated score takes its place
-MOST_EVIDENCE = {"quote": 1, "sentence": 1, "short": 1, "bullets": 3}
-CLOSE = 0.5  # a further sentence is shown when its score is that near to the best one's
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[^\W\d_a-z]|[\d\"“(])")
+# How many evidence sentences a mode shows at most, and how far below the best one's score the
+# others may be. Over 124 questions on 17 papers the best sentence alone is right in 40 %; with the
+# limits for quotes 1.9 are shown and one of them is right in 50 %; always three: 54 %.
+SHOWN = {"quote": (3, 0.75), "sentence": (1, 0.0), "short": (1, 0.0), "bullets": (3, 1.5)}
 
 
 class Searcher(Protocol):
@@ -133,7 +134,7 @@ def answer_steps(
         "mode": mode,
         "retriever": retriever.name,
         "model": reader.name,
-        "paths": dict(getattr(retriever, "paths", {})),
+        "paths": dict(getattr(getattr(retriever, "library", None), "paths", {})),
     }
     times = {"retrieve": clock.lap()}
     yield Retrieved(tuple(passages), times["retrieve"])
@@ -151,7 +152,7 @@ def answer_steps(
     sentences, notes = quoted(chosen), list(prompt.left_out)
     if mode != "quote":
         written = []
-        for piece in reader.phrase(reading, " ".join(e.sentence.text for e in chosen), mode):
+        for piece in reader.phrase(reading, chosen[0].sentence.text, mode):
             written.append(piece)
             yield Text(piece)
         lines = split_answer("".join(written), mode)
@@ -222,58 +223,8 @@ def choose(
         [similarities[candidate.source - 1][candidate.index] for candidate in found],
         reader.spec.evidence_weights,
     )
-    most = MOST_EVIDENCE[mode]
-    return tuple(item for item in order[:most] if item.score >= order[0].score - CLOSE)
-
-
-def quoted(chosen: Sequence[Evidence]) -> tuple[AnswerSentence, ...]:
-    """The evidence as the sentences of an answer: each supports itself."""
-    return tuple(AnswerSentence(e.sentence.text, (e.source,), (e.page,)) for e in chosen)
-
-
-def split_answer(written: str, mode: str) -> list[str]:
-    """The sentences of what a reader wrote; in bullets, its lines."""
-    lines = [line.strip().lstrip("-*•").strip() for line in written.split("\n")]
-    if mode != "bullets":
-        lines = [part for line in lines for part in _SENTENCE_END.split(line)]
-    return [line for line in dict.fromkeys(lines) if line]
-
-
-def with_support(line: str, passages: Sequence[Passage]) -> AnswerSentence:
-    """A written sentence with the passages that support it, best first."""
-    found = []
-    for number, passage in enumerate(passages, 1):
-        best = support.best_match(line, passage.text, support.offsets(passage))
-        if best is not None and best.supports:
-            found.append((best.coverage, best.run, -number, support.page_of(passage, best.spans)))
-    found.sort(key=lambda item: item[:3], reverse=True)
-    return AnswerSentence(
-        text=line,
-        citations=tuple(-item[2] for item in found),
-        pages=tuple(item[3] for item in found),
-        unknown=support.unknown_terms(line, [passage.text for passage in passages]),
-    )
-
-
-def sources(
-    passages: Sequence[Passage], sentences: Sequence[AnswerSentence], chosen: Sequence[Evidence]
-) -> tuple[Source, ...]:
-    """The passages with their numbers; marked in them: the evidence, and words that support."""
-    out = []
-    for number, passage in enumerate(passages, 1):
-        places = support.offsets(passage)
-        own = [item.sentence for item in chosen if item.source == number]
-        spans = [place for place, s in zip(places, passage.sentences) if s in own]
-        lines = [s.text for s in sentences if number in s.citations]
-        for line in lines:
-            best = support.best_match(line, passage.text, places)
-            spans += best.spans if best else ()
-        out.append(
-            Source(
-                number, passage, bool(own or lines), tuple(text.merged(spans, len(passage.text)))
-            )
-        )
-    return tuple(out)
+    most, distance = SHOWN[mode]
+    return tuple(item for item in order[:most] if item.score >= order[0].score - distance)
 
 
 def streamed(
@@ -284,11 +235,11 @@ def streamed(
     k: int | None = None,
 ) -> Iterator[str]:
     """An answer for a terminal, piece by piece: what is written, then what it rests on."""
-    yield views.text_asked(question)
+    yield views_text.asked(question)
     for step in answer_steps(question, retriever, reader, mode=mode, k=k):
         if isinstance(step, EvidenceChosen):
-            yield views.text_evidence(step.evidence) + "\n\n"
+            yield views_text.evidence(step.evidence) + "\n\n"
         elif isinstance(step, Text):
             yield "\n".join(map(text.plain, step.piece.split("\n")))
         elif isinstance(step, Answer):
-            yield views.text_after(step) + "\n"
+            yield views_text.after(step) + "\n"

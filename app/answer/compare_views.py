@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from app.answer import views
+from app.answer import views, views_text
 from app.show import html, text
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def elsewhere(comparison: "Comparison", source: "Source") -> str:
 
 def evidence(source: "Source") -> str:
     """Whether the answer rests on it."""
-    return "★ evidence" if source.cited else ""
+    return "★\u00a0evidence" if source.cited else ""
 
 
 def kept(source: "Source") -> str:
@@ -242,7 +242,7 @@ def comparison_markdown(comparison: "Comparison", base: str = ".") -> str:
 
 def markdown_answer(answer: "Answer", base: str) -> str:
     """An answer in a cell."""
-    return views.markdown_body(answer, base, joint="<br>")
+    return views_text.markdown_body(answer, base, joint="<br>")
 
 
 def times(answer: "Answer", joint: str) -> str:
@@ -259,7 +259,7 @@ def markdown_passage(
     inner = [(a - start, b - start) for a, b in source.highlights]
     shown = text.markdown_marked(words[start:end], inner)
     place = text.pages(source.page, source.last_page, source.label)
-    link = views.markdown_link(views.href(answer, source.number, source.page, base), place)
+    link = views_text.markdown_link(views.href(answer, source.number, source.page, base), place)
     head = f"**\\[{source.number}\\]** {link} · {views.score(source)}"
     told = text.markdown(" · ".join(remarks(comparison, source)))
     cut = f"{'… ' if start else ''}{shown}{' …' if end < len(words) else ''}"
@@ -274,7 +274,7 @@ def comparison_text(comparison: "Comparison") -> str:
     lengths = comparison.context_characters()
     for name, answer, length in zip(comparison.columns, comparison.answers, lengths):
         parts += ["", f"── {text.plain(name)} " + "─" * max(3, 70 - len(name)), ""]
-        parts.append(views.text_body(answer))
+        parts.append(views_text.body(answer))
         parts.append("")
         for source in answer.sources:
             place = text.pages(source.page, source.last_page, source.label)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.answer import views
+from app.answer import views, views_text
 from app.papers.records import Passage, Sentence, Span
 
 NOT_FOUND = "Not found in the retrieved passages."
@@ -164,13 +164,13 @@ class Answer:
 
     def to_markdown(self, base: str = ".") -> str:
         """The answer as Markdown; page links are relative to the folder `base`."""
-        return views.answer_markdown(self, base)
+        return views_text.answer_markdown(self, base)
 
     def _repr_html_(self) -> str:
         return self.to_html()
 
     def __str__(self) -> str:
-        return views.answer_text(self)
+        return views_text.answer_text(self)
 
 
 def _evidence_dict(item: Evidence) -> dict[str, Any]:

@@ -1,9 +1,8 @@
-"""How an answer looks as HTML, as Markdown and in a terminal: the same parts in the same order.
+"""How an answer looks as HTML, and the words that every form of it shares.
 
 It never decides what an answer says, and every string in it goes through `app.show`.
 """
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from app.show import html, text
@@ -37,20 +36,22 @@ def answer_body(answer: "Answer", base: str = ".") -> str:
     if answer.mode == "bullets" and lines:
         body = html.tag("ul", *(html.tag("li", line) for line in lines))
     elif lines:
-        body = html.tag("blockquote", *(html.tag("p", line) for line in lines))
+        written = "".join(html.tag("p", line) for line in lines)
+        body = html.tag("blockquote", written) if quoted else written
     else:
         body = html.tag("p", html.tag("strong", html.escape(answer.text)))
     if any(s.unknown for s in answer.sentences):
         body += html.tag("p", html.tag("small", UNKNOWN))
-    if not quoted:
-        body += "".join(evidence_html(item, answer, base) for item in answer.evidence)
+    if not quoted and answer.evidence:
+        items = (evidence_html(item, answer, base) for item in answer.evidence)
+        body += html.tag("p", html.tag("strong", "Evidence")) + html.tag("blockquote", *items)
     return body + (html.tag("p", html.escape(WEAK), class_="weak") if answer.weak else "")
 
 
 def evidence_html(item: "Evidence", answer: "Answer", base: str) -> str:
     """The evidence below a phrased answer."""
     cite = html.link(href(answer, item.source, item.page, base), cited(item.source, item.page))
-    return html.tag("p", "Evidence: ", html.tag("q", html.escape(item.sentence.text)), " ", cite)
+    return html.tag("p", html.tag("q", html.escape(item.sentence.text)), " ", cite)
 
 
 def sentence_html(sentence: "AnswerSentence", answer: "Answer", base: str, *, quoted: bool) -> str:
@@ -135,164 +136,3 @@ def meta_line(answer: "Answer") -> str:
     times = ", ".join(f"{stage} {text.seconds(s)}" for stage, s in answer.timings.items())
     parts = (f"{answer.retriever} · {answer.mode} · {answer.model}", times, *answer.notes)
     return " · ".join(part for part in parts if part)
-
-
-def answer_markdown(answer: "Answer", base: str = ".") -> str:
-    """The answer as Markdown."""
-    parts = [f"**{text.markdown(answer.question)}**", markdown_body(answer, base)]
-    for source in answer.cited:
-        parts.append(markdown_source(source, answer, base))
-    if answer.also_read:
-        items = "\n\n".join(markdown_source(s, answer, base) for s in answer.also_read)
-        summary = f"also read: {text.count(len(answer.also_read), 'passage')}"
-        parts.append(f"<details><summary>{summary}</summary>\n\n{items}\n\n</details>")
-    parts.append(f"<small>{text.markdown(meta_line(answer))}</small>")
-    return "\n\n".join(parts) + "\n"
-
-
-def markdown_body(answer: "Answer", base: str = ".", *, joint: str = "\n>\n> ") -> str:
-    """Sentences, citations and remarks; `joint` stands between sentences."""
-    lines = [markdown_sentence(s, answer, base) for s in answer.sentences]
-    if answer.mode == "bullets":
-        lines = [f"• {line}" for line in lines]
-    if not lines:
-        lines = [f"**{text.markdown(answer.text)}**"]
-    if any(s.unknown for s in answer.sentences):
-        lines.append(text.markdown(UNKNOWN))
-    if answer.mode != "quote":
-        lines += [markdown_evidence(item, answer, base) for item in answer.evidence]
-    if answer.weak:
-        lines.append(f"**{WEAK}**")
-    return ("> " if joint.endswith("> ") else "") + joint.join(lines)
-
-
-def markdown_evidence(item: "Evidence", answer: "Answer", base: str) -> str:
-    """The evidence below a phrased answer."""
-    cite = markdown_link(href(answer, item.source, item.page, base), cited(item.source, item.page))
-    return f"Evidence: “{text.markdown(item.sentence.text)}” {cite}"
-
-
-def markdown_sentence(sentence: "AnswerSentence", answer: "Answer", base: str) -> str:
-    """A sentence with its citations as links."""
-    words = "".join(
-        text.markdown(piece) + (" **\\[?\\]**" if inside else "")
-        for piece, inside in text.pieces(sentence.text, sentence.unknown)
-    )
-    if answer.mode == "quote":
-        words = f"“{words}”"
-    if not sentence.supported:
-        return f"{words} *({UNSUPPORTED})*"
-    cites = [
-        markdown_link(href(answer, number, page, base), cited(number, page))
-        for number, page in zip(sentence.citations, sentence.pages)
-    ]
-    return f"{words} {', '.join(cites)}"
-
-
-def markdown_link(address: str | None, words: str) -> str:
-    """A link, or its words alone where there is no address."""
-    shown = text.markdown(words)
-    return shown if address is None else f"[{shown}]({address})"
-
-
-def markdown_source(source: "Source", answer: "Answer", base: str = ".") -> str:
-    """A passage as one paragraph."""
-    place = text.pages(source.page, source.last_page, source.label)
-    linked = markdown_link(href(answer, source.number, source.page, base), place)
-    rest = text.markdown(f"{title(source)}{section(source)} · {score(source)}")
-    passage = text.markdown_marked(source.passage.text, source.highlights)
-    return f"**\\[{source.number}\\]** {linked} · {rest}<br>{passage}"
-
-
-def answer_text(answer: "Answer") -> str:
-    """The answer for a terminal."""
-    return f"{text_asked(answer.question)}{text_body(answer)}\n\n{text_sources(answer)}"
-
-
-def text_asked(question: str) -> str:
-    """The question above an answer."""
-    return text.wrapped(question) + "\n\n"
-
-
-def text_body(answer: "Answer") -> str:
-    """Sentences with citations, evidence and remarks."""
-    lines = [
-        text.wrapped(text_sentence(s, answer), first=bullet(answer), indent="  ")
-        for s in answer.sentences
-    ]
-    if not answer.sentences:
-        lines.append(text.wrapped(answer.text, indent="  "))
-    if answer.mode != "quote" and answer.evidence:
-        lines += ["", text_evidence(answer.evidence)]
-    remarks = text_remarks(answer)
-    return "\n".join([*lines, "", remarks] if remarks else lines)
-
-
-def bullet(answer: "Answer") -> str:
-    """What stands before a sentence in a terminal."""
-    return "- " if answer.mode == "bullets" else "  "
-
-
-def text_sentence(sentence: "AnswerSentence", answer: "Answer") -> str:
-    """A sentence with its citations in brackets."""
-    words = "".join(
-        piece + (" [?]" if inside else "")
-        for piece, inside in text.pieces(sentence.text, sentence.unknown)
-    )
-    if answer.mode == "quote":
-        words = f"“{words}”"
-    if not sentence.supported:
-        return f"{words} ({UNSUPPORTED})"
-    return f"{words} {text_cites(sentence)}"
-
-
-def text_cites(sentence: "AnswerSentence") -> str:
-    """The citations of a sentence."""
-    places = zip(sentence.citations, sentence.pages)
-    return ", ".join(cited(number, page) for number, page in places)
-
-
-def text_evidence(chosen: Sequence["Evidence"]) -> str:
-    """The evidence, one sentence a paragraph."""
-    return "\n".join(
-        text.wrapped(f"“{e.sentence.text}” {cited(e.source, e.page)}", first="> ", indent="> ")
-        for e in chosen
-    )
-
-
-def text_remarks(answer: "Answer") -> str:
-    """What a reader must not miss, a line each; empty where there is nothing of the kind."""
-    lines = [WEAK] if answer.weak else []
-    if any(s.unknown for s in answer.sentences):
-        lines.append(UNKNOWN)
-    return "\n".join(text.wrapped(line, first="! ", indent="  ") for line in lines)
-
-
-def text_after(answer: "Answer") -> str:
-    """What follows in a terminal when evidence and text were shown already."""
-    if not answer.evidence:
-        return f"{text_body(answer)}\n\n{text_sources(answer)}\n"
-    told = []
-    for s in answer.sentences if answer.mode != "quote" else ():
-        state = f"supported by {text_cites(s)}" if s.supported else UNSUPPORTED
-        told.append(text.wrapped(f"“{s.text}”: {state}", first="- ", indent="  "))
-    parts = ("\n" if told else "", "\n".join(told), text_remarks(answer), text_sources(answer))
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def text_sources(answer: "Answer") -> str:
-    """The passages that count, one line on those that do not, and how it all came about."""
-    lines = []
-    for source in answer.cited:
-        place = text.pages(source.page, source.last_page, source.label)
-        head = f"[{source.number}] {place}, {title(source)}{section(source)} · {score(source)}"
-        lines.append(text.wrapped(head, indent="    ", first=""))
-    if answer.also_read:
-        pages = ", ".join(
-            f"[{s.number}] {text.pages(s.page, s.last_page, s.label)}" for s in answer.also_read
-        )
-        lines.append(
-            text.wrapped(f"also read, supporting nothing: {pages}", indent="    ", first="")
-        )
-    lines.append(text.wrapped(meta_line(answer), indent="    ", first=""))
-    return "\n".join(lines)

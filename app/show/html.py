@@ -16,7 +16,7 @@ from urllib.parse import quote
 from app.show.text import Spans, pieces, plain
 
 _MATH = re.compile(r"[$\\]")
-_VOID = frozenset({"br", "wbr", "hr"})
+_VOID = frozenset({"br", "wbr", "hr", "meta"})
 _numbers = itertools.count(1)
 
 
@@ -121,3 +121,9 @@ def container(*content: str, label: str) -> str:
         class_="xqa tex2jax_ignore mathjax_ignore",
         aria_label=label,
     )
+
+
+def document(title: str, body: str) -> str:
+    """A whole page around HTML, to be written to a file."""
+    head = tag("meta", charset="utf-8") + tag("title", html.escape(plain(title)))
+    return f"<!DOCTYPE html>\n{tag('html', tag('head', head), tag('body', body), lang='en')}\n"

@@ -60,7 +60,10 @@ def excerpt(text: str, spans: Spans, width: int = 180) -> tuple[int, int]:
     found = merged(spans, len(text))
     if len(text) <= width * 1.2:
         return 0, len(text)
-    start, end = (found[0][0], max(found[0][1], found[0][0] + width)) if found else (0, width)
+    start = found[0][0] if found else 0
+    end = start + width
+    for first, last in found:
+        end = max(end, last) if first < end else end
     if end < len(text):
         blank = text.find(" ", end)
         end = len(text) if blank < 0 else blank

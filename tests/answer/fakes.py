@@ -100,7 +100,7 @@ class FakeRetriever:
 
     def __init__(self, passages, cosines=None, name="similarity", paths=None):
         self.passages, self.cosines, self.name = passages, cosines or {}, name
-        self.paths = paths if paths is not None else {}
+        self.library = SimpleNamespace(paths=paths or {})
 
     def search(self, query, k=None):
         return self.passages[:k]

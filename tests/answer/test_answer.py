@@ -12,9 +12,9 @@ from app.answer.answer import (
     Text,
     answer_steps,
     ask,
-    split_answer,
     streamed,
 )
+from app.answer.cite import split_answer
 from app.answer.records import NOT_FOUND, Answer
 
 GATES = "Exponential gating is new in this network."
@@ -86,6 +86,30 @@ def test_a_phrased_answer_that_matches_nothing_is_unsupported():
             "\\", ""
         )
     assert GATES in str(got), "the evidence is shown all the same"
+
+
+def test_close_sentences_are_quoted_too_and_distant_ones_are_not():
+    # equal likelihoods; the cosines 0.9, 0.85, 0.1, 0.1 standardise to 1.07, 0.93, -1, -1
+    lines = [GATES, MEMORY, OTHER, "It ends here with more words."]
+    found = [passage(*lines)]
+    got = answer(found=found, cosines=dict(zip(lines, [0.9, 0.85, 0.1, 0.1])))
+    # the reader's table prefers GATES by -1 to -3: 1.73 against -0.58
+    assert [s.text for s in got.sentences] == [GATES]
+    even = FakeReader(dict.fromkeys(lines, -1.0))
+    retriever = FakeRetriever(found, dict(zip(lines, [0.9, 0.85, 0.1, 0.1])))
+    got = ask(QUESTION, retriever, reader=even)
+    assert [s.text for s in got.sentences] == [GATES, MEMORY]
+    assert [s.text for s in ask(QUESTION, retriever, reader=even, mode="short").sentences] == [
+        GATES
+    ]
+
+
+def test_only_passages_that_cover_nearly_as_much_are_cited_beside_the_best():
+    close = [passage(GATES), passage("The gating is exponential and new.", rank=2)]
+    got = answer("sentence", ["Exponential gating is new in this network."], found=close)
+    assert got.sentences[0].citations == (1,)
+    got = answer("sentence", ["Exponential gating is new."], found=close)
+    assert sorted(got.sentences[0].citations) == [1, 2]
 
 
 def test_bullets_are_lines():
@@ -206,7 +230,7 @@ def test_links_lead_to_the_page_relative_to_the_base():
 
 def test_without_a_known_file_there_is_no_link():
     retriever, reader = setup()
-    retriever.paths = {}
+    retriever.library.paths = {}
     assert "href" not in ask(QUESTION, retriever, reader=reader)._repr_html_()
 
 

@@ -119,7 +119,7 @@ def test_every_form_shows_the_same_facts(report):
 
 def test_meaning_does_not_hang_on_the_style(report):
     text = "".join(read(report.to_html()).text)
-    for words in ("found by both", "only here", "★ evidence"):
+    for words in ("found by both", "only here", "★\u00a0evidence"):
         assert words in text
 
 

@@ -87,3 +87,11 @@ def test_every_rule_of_the_style_is_kept_to_the_container():
     for selectors in re.findall(r"([^{}]+)\{", style):
         for selector in selectors.split(","):
             assert ".xqa" in selector, selector
+
+
+def test_a_page_for_a_file_says_its_encoding_and_title():
+    whole = html.document("a <b> $x$", html.tag("p", "é"))
+    page = read(whole)
+    assert whole.startswith("<!DOCTYPE html>") and ("charset", "utf-8") in page.attributes
+    assert page.names == ["html", "head", "meta", "title", "body", "p"]
+    assert "".join(page.text).strip() == "a <b> $x$é"
