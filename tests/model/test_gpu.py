@@ -1,4 +1,4 @@
-"""The whole model on a GPU: Triton and native kernels, float32, bfloat16 and int8, against the CPU."""
+"""The whole model on a GPU: both kernels, float32, bfloat16 and int8, against the CPU."""
 
 import shutil
 
