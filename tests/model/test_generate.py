@@ -169,3 +169,12 @@ def test_a_long_prompt_is_read_in_slices():
     model.hidden = lambda tokens, *rest: seen.append(tokens.shape[1]) or hidden(tokens, *rest)
     prefill(model, [prompt(100)], slice_tokens=30)
     assert seen == [30, 30, 30, 10]
+
+
+def test_a_prompt_is_projected_at_its_last_token_alone():
+    model, seen = small(), []
+    project = model.project
+    model.project = lambda x: seen.append(tuple(x.shape)) or project(x)
+    prefill(model, [prompt(100), prompt(3)])
+    list(generate(model, prompt(70), max_tokens=3))
+    assert seen == [(2, 24), (1, 24), (1, 24), (1, 24)]

@@ -128,6 +128,19 @@ def test_every_formulation_gives_the_same_logits(kernels):
     close(kernels, model(tokens)[0], want, 1e-4 if "stablef" in kernels else TOLERANCE)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="interpreted; test_gpu.py has the real one")
+def test_interpreted_triton_kernels_give_the_same_logits():
+    model = small(torch.float32, embedding_dim=96, scale=0.15)
+    tokens = torch.tensor([prompt(67)])
+    want, _ = model(tokens)
+    model.kernels = "triton"
+    row, state = prefill(model, [prompt(67)[:65]])  # one whole chunk and a token
+    close("chunkwise", row, want[:, 64], 1e-4)
+    for t in (65, 66):
+        row, state = decode_step(model, tokens[:, t], state)
+        close("step", row, want[:, t], 1e-4)
+
+
 def test_the_parallel_form_cannot_carry_and_says_so():
     model = small()
     model.kernels = "native_stablef_autograd"
