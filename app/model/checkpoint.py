@@ -10,14 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from app.kernels.backends import resolve
 from app.model.config import XLSTMConfig
 from app.model.device import pick_dtype
 from app.model.errors import ModelError, listed
 from app.model.files import Stored, locate, opened, read_config, stored_tensors, tensor_files
 from app.model.int8 import quantize_rows
 from app.model.layouts import Piece, pieces, split
-from app.model.xlstm import XLSTM
+from app.model.xlstm import XLSTM, backend_for
 
 _SLICE_BYTES = 64 * 2**20  # of a file's tensor that are cast at once
 
@@ -46,7 +45,7 @@ def load_model(
         ModelError: anything missing, unexpected, misshaped or damaged, by file or tensor name.
         ValueError: kernels that are unknown or cannot run on `device`.
     """
-    resolve(kernels, device=device)  # before minutes of reading
+    backend_for(kernels, torch.device(device).type)  # before minutes of reading
     folder = locate(path)
     config, large = read_config(folder)
     stored = stored_tensors(tensor_files(folder))

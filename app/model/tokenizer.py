@@ -10,6 +10,7 @@ from pathlib import Path
 
 import tokenizers
 
+from app.model.config import XLSTMConfig
 from app.model.errors import ModelError
 from app.model.files import locate, read_config
 
@@ -106,7 +107,7 @@ def load_tokenizer(path: str | Path, *, vocab_size: int | None = None) -> Tokeni
 
 
 def _stops(
-    folder: Path, backend: tokenizers.Tokenizer, config: object, special: set[int]
+    folder: Path, backend: tokenizers.Tokenizer, config: XLSTMConfig, special: set[int]
 ) -> set[int]:
     found = {backend.token_to_id(name) for name in _named_ends(folder)} - {None}
     if found:

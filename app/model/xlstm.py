@@ -69,7 +69,7 @@ class XLSTM(nn.Module):
         Raises:
             ValueError: they cannot run there; the message says why.
         """
-        return _resolved(self.kernels, self.device.type)
+        return backend_for(self.kernels, self.device.type)
 
     def zero_state(self, batch: int = 1) -> ModelState:
         """The state before the first token of `batch` sequences."""
@@ -173,8 +173,12 @@ class XLSTM(nn.Module):
 
 
 @functools.cache
-def _resolved(kernels: str, device: str) -> Backend:
-    """Once for each name and device: `auto` logs its choice, and decoding asks at every token."""
+def backend_for(kernels: str, device: str) -> Backend:
+    """The kernels by name on a type of device; asked once, because `auto` logs its choice.
+
+    Raises:
+        ValueError: they are unknown or cannot run there; the message says why.
+    """
     return resolve(kernels, device=device)
 
 

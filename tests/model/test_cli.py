@@ -114,4 +114,4 @@ def test_two_blocks_of_the_7b_shape_run_from_the_public_layout(tmp_path, capsys)
     options = ("--prompt", "hi", "--max-tokens", "3", "--tokenizer", str(tokenizer))
     assert main(["generate", "--model", str(folder), "--dtype", "bfloat16", *options]) == 0
     out = capsys.readouterr().out
-    assert "815,442," in out and "3 tokens, " in out and "embedding_dim=4096" in out
+    assert "815,427,616 weights" in out and "3 tokens, " in out and "embedding_dim=4096" in out
