@@ -59,7 +59,7 @@ class CompressionRetriever(Retriever):
     base: str = "similarity"
     candidates: int = Field(default=30, ge=1)
     budget_chars: int = Field(default=1_500, ge=1)
-    weight: float = Field(default=0.7, ge=0, le=1)
+    weight: float = Field(default=0.5, ge=0, le=1)
     margin: float = Field(default=0.2, ge=0)
     redundant: float = 0.95
     neighbours: int = Field(default=1, ge=0)

@@ -35,7 +35,7 @@ class UnusableIndex(Exception):
 
 
 def make_recipe(
-    pdf: Path, sha256: str, weights: str, settings: Mapping[str, Any], prefix: bool
+    pdf: Path, sha256: str, weights: str, settings: Mapping[str, Any], vectors: str
 ) -> Recipe:
     """All that an index depends on: two that agree in it are the same.
 
@@ -44,7 +44,7 @@ def make_recipe(
         sha256: Of the file.
         weights: Fingerprint of the embedder.
         settings: How the paper is cut.
-        prefix: Whether title and section were put before the embedded text.
+        vectors: What the vectors of chunks are made of.
     """
     return {
         "format": FORMAT,
@@ -52,7 +52,7 @@ def make_recipe(
         "pdf_sha256": sha256,
         "embedder_sha256": weights,
         "chunks": dict(settings),
-        "prefix": prefix,
+        "vectors": vectors,
         "pypdf": _version("pypdf"),
         "fonttools": _version("fonttools"),
         "reading": _hash_of_reading(),
@@ -64,7 +64,7 @@ CAUSES = {
     "pdf_sha256": "the PDF changed",
     "embedder_sha256": "another embedder",
     "chunks": "other chunk settings",
-    "prefix": "another setting of prefix",
+    "vectors": "vectors of chunks made another way",
     "pypdf": "another version of pypdf",
     "fonttools": "another version of fonttools",
     "reading": "the code that reads papers changed",

@@ -8,7 +8,7 @@ import hashlib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from langchain_core.vectorstores import VectorStore
@@ -25,7 +25,10 @@ from app.retrieve.store import CosineStore, EmbedderForLangChain
 from app.show import html
 from app.show.text import count, plain
 
-PREFIX_TOKENS = 48
+# How chunks get their vectors. Embedding them whole costs twice the time and found no more; title
+# and section before the text found less: see data/experiments/retrieval.md.
+ChunkVectors = Literal["sentences", "whole", "titled"]
+TITLE_TOKENS = 48
 
 
 class Library:
@@ -79,7 +82,7 @@ class Library:
         embedder: Embedder | None = None,
         settings: ChunkSettings | None = None,
         *,
-        prefix: bool = False,
+        vectors: ChunkVectors = "sentences",
         progress: bool = True,
     ) -> "Library":
         """Open papers; those without a current index are read, cut and embedded first.
@@ -89,7 +92,9 @@ class Library:
             index: Folder of the indexes.
             embedder: None for the default one.
             settings: How papers are cut.
-            prefix: Whether "title. section. " is put before the text that is embedded.
+            vectors: What a chunk's vector is made of: "sentences" for the mean of its sentences'
+                vectors, each weighted by the root of its words; "whole" for the text embedded as
+                one; "titled" for "title. section. text" embedded as one.
             progress: Whether embedding shows a bar.
 
         Raises:
@@ -97,7 +102,7 @@ class Library:
         """
         paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
         opener = _Opener(
-            Path(index), embedder or load_embedder(), settings or ChunkSettings(), prefix, progress
+            Path(index), embedder or load_embedder(), settings or ChunkSettings(), vectors, progress
         )
         for path in paths:
             opener.open(Path(path))
@@ -167,10 +172,15 @@ class _Opener:
     """Opens one paper after another and collects what comes of it."""
 
     def __init__(
-        self, root: Path, embedder: Embedder, settings: ChunkSettings, prefix: bool, progress: bool
+        self,
+        root: Path,
+        embedder: Embedder,
+        settings: ChunkSettings,
+        vectors: ChunkVectors,
+        progress: bool,
     ) -> None:
         self.root, self.embedder, self.settings = root, embedder, settings
-        self.prefix, self.progress = prefix, progress
+        self.vectors, self.progress = vectors, progress
         self.indexes: list[PaperIndex] = []
         self.failures: list[PaperError] = []
         self.messages: list[str] = []
@@ -200,7 +210,7 @@ class _Opener:
 
     def _index(self, path: Path, sha256: str) -> PaperIndex:
         settings = dataclasses.asdict(self.settings)
-        recipe = disk.make_recipe(path, sha256, self.embedder.fingerprint, settings, self.prefix)
+        recipe = disk.make_recipe(path, sha256, self.embedder.fingerprint, settings, self.vectors)
         folder = self.root / disk.folder_name(recipe)
         if folder.exists():
             try:
@@ -225,33 +235,47 @@ class _Opener:
             warnings.simplefilter("always")
             paper = read_paper(path)
         self._note_skipped(paper)
-        room = PREFIX_TOKENS if self.prefix else 0
-        most = self.embedder.max_tokens - room
+        most = self.embedder.max_tokens - (TITLE_TOKENS if self.vectors == "titled" else 0)
         chunks = chunk_paper(paper, self.settings, self.embedder.count_tokens, most)
         if not chunks:
             raise PaperError(path.name, "has no text that could be cut", "give another copy")
-        texts = [self._prefix(chunk) + chunk.text for chunk in chunks]
         sentences = [sentence.text for chunk in chunks for sentence in chunk.sentences]
-        unique = list(dict.fromkeys([*texts, *sentences]))
-        vectors = self.embedder.encode(unique, path.name if self.progress else None)
+        whole = [] if self.vectors == "sentences" else [self._text(chunk) for chunk in chunks]
+        unique = list(dict.fromkeys([*whole, *sentences]))
+        rows = self.embedder.encode(unique, path.name if self.progress else None)
         row = {text: i for i, text in enumerate(unique)}
-        return PaperIndex(
-            paper,
-            tuple(chunks),
-            vectors[[row[text] for text in texts]],
-            vectors[[row[text] for text in sentences]],
-        )
+        of_sentences = rows[[row[text] for text in sentences]]
+        vectors = rows[[row[text] for text in whole]] if whole else pooled(chunks, of_sentences)
+        return PaperIndex(paper, tuple(chunks), vectors, of_sentences)
 
-    def _prefix(self, chunk: Chunk) -> str:
-        words = f"{chunk.title}. {chunk.section}.".split() if self.prefix else []
-        while words and self.embedder.count_tokens(" ".join(words)) > PREFIX_TOKENS:
+    def _text(self, chunk: Chunk) -> str:
+        """What is embedded for a whole chunk."""
+        words = f"{chunk.title}. {chunk.section}.".split() if self.vectors == "titled" else []
+        while words and self.embedder.count_tokens(" ".join(words)) > TITLE_TOKENS:
             words.pop(0)
-        return "".join(f"{word} " for word in words)
+        return " ".join([*words, chunk.text])
 
     def _note_skipped(self, paper: Paper) -> None:
         self.messages += [
             f"{paper.file}: page {number} skipped: {reason}" for number, reason in paper.skipped
         ]
+
+
+def pooled(chunks: Sequence[Chunk], sentence_vectors: np.ndarray) -> np.ndarray:
+    """Vectors of chunks as means of their sentences', weighted by the root of the words in each.
+
+    Args:
+        chunks: n chunks.
+        sentence_vectors: (sentences of all chunks in order, width), rows of length 1.
+
+    Returns:
+        (n, width) float32, rows of length 1.
+    """
+    weights = [len(sentence.text.split()) ** 0.5 for c in chunks for sentence in c.sentences]
+    sizes = [len(chunk.sentences) for chunk in chunks]
+    starts = np.cumsum([0, *sizes[:-1]])
+    sums = np.add.reduceat(sentence_vectors * np.array(weights)[:, None], starts, axis=0)
+    return (sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype(np.float32)
 
 
 def _sha256(path: Path) -> str:

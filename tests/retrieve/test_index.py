@@ -19,7 +19,7 @@ SETTINGS = {"words": 130}
 
 
 def recipe(pdf="a.pdf", sha256="1" * 64, **changes):
-    return {**disk.make_recipe(Path(pdf), sha256, "2" * 64, SETTINGS, False), **changes}
+    return {**disk.make_recipe(Path(pdf), sha256, "2" * 64, SETTINGS, "whole"), **changes}
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def make(seed):
     return PaperIndex(Paper("a.pdf", str(seed), "T", None, (Page(1, "1", "Text."),), ()), chunks,
                       rows, rows)
 def recipe(seed):
-    return disk.make_recipe(Path("a.pdf"), str(seed), "w", {}, False)
+    return disk.make_recipe(Path("a.pdf"), str(seed), "w", {}, "whole")
 old, new = make(1), make(2)
 disk.write_index(root, recipe(1), old)
 target = root / disk.folder_name(recipe(2))
@@ -243,7 +243,7 @@ from app.retrieve import index as disk
 
 root, draw = Path(sys.argv[2]), random.Random(int(sys.argv[3]))
 index = conftest.make_index("a.pdf", conftest.BLOCKS, conftest.WordEmbedder())
-recipe = disk.make_recipe(Path("a.pdf"), "s", "w", {}, False)
+recipe = disk.make_recipe(Path("a.pdf"), "s", "w", {}, "whole")
 folder = root / disk.folder_name(recipe)
 for _ in range(60):
     disk.remove_leftovers(root)
