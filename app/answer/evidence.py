@@ -4,13 +4,16 @@ It never writes text: what it returns are sentences of the papers.
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.answer.records import Evidence
 from app.papers.records import Passage, Sentence
 
-WORDS = range(3, 91)  # shorter ones are headings and labels, longer ones runs of a table
+WORDS = range(5, 91)  # shorter ones are headings and labels, longer ones runs of a table
+HEADING = 8  # with fewer words, a sentence without a mark at its end is a heading
+_END = re.compile(r"[.!?:;][)\]”\"’']*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ def candidates(passages: Sequence[Passage], read: Iterable[Sequence[int]]) -> li
         read: For each of the first passages, the indices of its sentences in the prompt.
 
     Returns:
-        Those of 3 to 90 words; all, where no sentence has such a length.
+        Those of 5 to 90 words that are no headings; all, where there is none such.
     """
     seen: set[str] = set()
     found = []
@@ -41,7 +44,12 @@ def candidates(passages: Sequence[Passage], read: Iterable[Sequence[int]]) -> li
             if key and key not in seen:
                 seen.add(key)
                 found.append(Candidate(number, index, sentence))
-    return [c for c in found if len(c.sentence.text.split()) in WORDS] or found
+    return [c for c in found if _is_sentence(c.sentence.text)] or found
+
+
+def _is_sentence(text: str) -> bool:
+    words = len(text.split())
+    return words in WORDS and (words >= HEADING or _END.search(text) is not None)
 
 
 def standardised(values: Sequence[float]) -> list[float]:

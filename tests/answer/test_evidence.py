@@ -7,14 +7,21 @@ from app.answer.evidence import candidates, ranked, standardised
 
 
 def test_candidates_are_whole_sentences_of_what_the_reader_saw():
-    one = passage("Too short.", "This one is long enough.", "w " * 91 + "end.", "And so is this.")
-    two = passage("A second passage speaks.", "It was not read.", rank=2)
+    one = passage(
+        "Too short here.", "This one is long enough.", "w " * 91 + "end.", "2.3 A heading of words"
+    )
+    two = passage("A second passage may speak (too.)", "But this was not read.", rank=2)
     found = candidates([one, two], [(0, 1, 2, 3), (0,)])
-    assert [(c.source, c.index) for c in found] == [(1, 1), (1, 3), (2, 0)]
+    assert [(c.source, c.index) for c in found] == [(1, 1), (2, 0)]
+
+
+def test_a_long_line_without_a_mark_at_its_end_may_be_a_sentence():
+    cut = passage("A sentence that runs over the end of", "A short line without end")
+    assert [c.index for c in candidates([cut], [(0, 1)])] == [0]
 
 
 def test_a_sentence_that_stands_twice_is_one_candidate():
-    one, two = passage("The gate is open."), passage("The gate is  open!", rank=2)
+    one, two = passage("The gate is wide open."), passage("The gate is wide  open!", rank=2)
     assert [(c.source, c.index) for c in candidates([one, two], [(0,), (0,)])] == [(1, 0)]
 
 
