@@ -1,6 +1,7 @@
 """`python -m app generate`: continue a text with any xLSTM checkpoint, and say how fast."""
 
 import argparse
+import functools
 import sys
 import time
 from pathlib import Path
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         args.temperature, args.top_k, args.top_p, args.repetition_penalty, args.seed
     )
     text = sys.stdin.read() if args.prompt == "-" else args.prompt
-    say = (lambda *_: None) if args.quiet else print
+    say = (lambda _: None) if args.quiet else functools.partial(print, flush=True)
     model, tokenizer = _load(args)
     say(layer_config(model))
     say(kernel_config(model))

@@ -3,9 +3,9 @@
 Never unpickles, never returns a half-loaded model, never fills in a weight that is not there.
 """
 
+import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,12 +13,13 @@ from torch import Tensor
 from app.model.config import XLSTMConfig
 from app.model.device import pick_dtype
 from app.model.errors import ModelError, listed
-from app.model.files import Stored, locate, opened, read_config, stored_tensors, tensor_files
+from app.model.files import locate, read_config, tensor_files
 from app.model.int8 import quantize_rows
 from app.model.layouts import Piece, pieces, split
+from app.model.tensors import Stored, stored_tensors
 from app.model.xlstm import XLSTM, backend_for
 
-_SLICE_BYTES = 64 * 2**20  # of a file's tensor that are cast at once
+_SLICE_VALUES = 2**23  # of a file's tensor that are read and cast at once
 
 
 def load_model(
@@ -81,17 +82,11 @@ def _one_head(stored: dict[str, Stored]) -> bool:
     """
     if not {"head.weight", "embedding.weight"} <= stored.keys():
         return True
-    head, embedding = (_whole(stored[name]) for name in ("head.weight", "embedding.weight"))
-    return torch.equal(head, embedding)
-
-
-def _whole(place: Stored) -> Tensor:
-    with opened(place.file) as tensors:
-        return tensors.get_tensor(place.name)
+    return torch.equal(stored["head.weight"].rows(), stored["embedding.weight"].rows())
 
 
 def _check(folder: Path, config: XLSTMConfig, stored: dict[str, Stored]) -> None:
-    """Every tensor of the architecture is there, and none besides."""
+    """Every tensor of the architecture is there in its shape, and none besides."""
     weights = {name for name in stored if not name.endswith(".scale")}
     held = {part for name in weights for part in split(name)}
     scaled = {name.removesuffix(".scale") for name in stored if name.endswith(".scale")}
@@ -103,57 +98,55 @@ def _check(folder: Path, config: XLSTMConfig, stored: dict[str, Stored]) -> None
     ):
         if names:
             raise ModelError(f"{folder}: the checkpoint {what} tensors: {listed(sorted(names))}")
+    for name, parts in _parts(config, stored).items():
+        _check_shape(stored[name], stored.get(f"{name}.scale"), parts)
+
+
+def _parts(config: XLSTMConfig, stored: dict[str, Stored]) -> dict[str, list[Piece]]:
+    """For each tensor to read, in the order of the files, the pieces that its rows make up."""
+    wanted = pieces(config)
+    weights = (name for name in stored if not name.endswith(".scale"))
+    found = {name: [wanted[p] for p in split(name) if p in wanted] for name in weights}
+    return {name: parts for name, parts in found.items() if parts}
+
+
+def _check_shape(tensor: Stored, scale: Stored | None, parts: list[Piece]) -> None:
+    """A tensor has the shape of its parts, one after the other, and a scale if it is int8."""
+    shape = (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
+    if tensor.shape != shape:
+        raise ModelError(f"{tensor.label} has shape {tensor.shape}; the config asks for {shape}")
+    if (tensor.kind == "I8") != (scale is not None):
+        raise ModelError(f"{tensor.label} is int8 without a scale, or has one without being int8")
+    if scale is not None and scale.shape != shape[:1]:
+        raise ModelError(f"{scale.label} has shape {scale.shape}; {shape[:1]} is needed")
 
 
 def _fill(model: XLSTM, stored: dict[str, Stored]) -> None:
-    """Copy every tensor of the files to its place, file by file."""
-    wanted = pieces(model.config)
+    """Copy every tensor of the files to its place, in the order of the files."""
     targets = dict(model.named_parameters()) | dict(model.named_buffers())
-    names = [n for n in stored if not n.endswith(".scale") and all(p in wanted for p in split(n))]
-    for file in sorted({stored[name].file for name in names}):
-        with opened(file) as tensors:
-            for name in (n for n in names if stored[n].file == file):
-                scale = stored.get(f"{name}.scale")
-                scale = None if scale is None else _whole(scale)
-                source = _Source(tensors.get_slice(stored[name].name), scale, f"{file}: {name}")
-                source.check(wanted, split(name))
-                start = 0
-                for part in split(name):
-                    source.copy(start, wanted[part], targets)
-                    start += wanted[part].shape[0]
+    for name, parts in _parts(model.config, stored).items():
+        tensor, scale = stored[name], stored.get(f"{name}.scale")
+        scales = None if scale is None else scale.rows()
+        start = 0
+        for part in parts:
+            _copy(tensor, scales, start, part, targets)
+            start += part.shape[0]
 
 
-class _Source:
-    """One tensor of a file with its int8 scale, if any, and what to call it in an error."""
-
-    def __init__(self, rows: Any, scale: Tensor | None, label: str) -> None:
-        self.rows, self.scale, self.label = rows, scale, label
-
-    def check(self, wanted: dict[str, Piece], parts: list[str]) -> None:
-        """Shape and kind are those of the parts, one after the other."""
-        shapes = [wanted[part].shape for part in parts]
-        shape, given = (sum(s[0] for s in shapes), *shapes[0][1:]), tuple(self.rows.get_shape())
-        if given != shape:
-            raise ModelError(f"{self.label} has shape {given}; the config asks for {shape}")
-        kind = self.rows.get_dtype()
-        if kind == "I8" and (self.scale is None or self.scale.shape != shape[:1]):
-            raise ModelError(f"{self.label} is int8 without a scale of shape {shape[:1]}")
-        if kind not in ("F64", "F32", "F16", "BF16", "I8"):
-            raise ModelError(f"{self.label} is stored as {kind}; float or int8 weights are read")
-
-    def copy(self, start: int, piece: Piece, targets: dict[str, Tensor]) -> None:
-        """Copy the rows from `start` on that make up `piece` to their target, slice by slice."""
-        count = piece.shape[0]
-        step = max(1, _SLICE_BYTES // (4 * max(1, piece.shape[-1])))
-        for first in range(0, count, step):
-            last = min(count, first + step)
-            values = self.rows[start + first : start + last]
-            scale = None if self.scale is None else self.scale[start + first : start + last]
-            if not torch.isfinite(values.sum(dtype=torch.float64)):
-                raise ModelError(f"{self.label} holds values that are not finite")
-            _put(
-                values, scale, piece.target, slice(piece.start + first, piece.start + last), targets
-            )
+def _copy(
+    tensor: Stored, scales: Tensor | None, start: int, piece: Piece, targets: dict[str, Tensor]
+) -> None:
+    """Copy the rows of a file's tensor from `start` on that make up `piece`, slice by slice."""
+    count = piece.shape[0]
+    step = max(1, _SLICE_VALUES // math.prod(piece.shape[1:]))
+    for first in range(0, count, step):
+        last = min(count, first + step)
+        values = tensor.rows(start + first, start + last)
+        if not torch.isfinite(values.sum(dtype=torch.float64)):
+            raise ModelError(f"{tensor.label} holds values that are not finite")
+        scale = None if scales is None else scales[start + first : start + last]
+        rows = slice(piece.start + first, piece.start + last)
+        _put(values, scale, piece.target, rows, targets)
 
 
 def _put(

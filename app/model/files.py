@@ -1,26 +1,14 @@
-"""What a model folder holds: where it is, its config, which file has which tensor.
+"""What a model folder holds: where it is, its config, and which files have its weights.
 
-Nothing of a weight is read here but its name, shape and dtype.
+No tensor is looked at here.
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from safetensors import SafetensorError, safe_open
+from typing import Any
 
 from app.model.config import XLSTMConfig
 from app.model.errors import ModelError, listed
-from app.model.layouts import canonical
-
-
-class Stored(NamedTuple):
-    """Where a tensor is: the file and its name there."""
-
-    file: Path
-    name: str
 
 
 def locate(path: str | Path) -> Path:
@@ -96,33 +84,6 @@ def tensor_files(folder: Path) -> list[Path]:
     if not found:
         raise ModelError(f"{folder}: no model.safetensors and no shards in this model folder")
     return found
-
-
-def stored_tensors(files: list[Path]) -> dict[str, Stored]:
-    """Canonical name -> where it is.
-
-    Raises:
-        ModelError: a damaged file, or one tensor in two places.
-    """
-    names: dict[str, Stored] = {}
-    for file in files:
-        with opened(file) as tensors:
-            for name in tensors.keys():  # noqa: SIM118 (not a dict)
-                if canonical(name) in names:
-                    twin = names[canonical(name)]
-                    raise ModelError(f"{file}: {name} stands in {twin.file.name} too ({twin.name})")
-                names[canonical(name)] = Stored(file, name)
-    return names
-
-
-@contextmanager
-def opened(file: Path) -> Iterator[Any]:
-    """A safetensors file, memory-mapped; one that is damaged raises ModelError with its name."""
-    try:
-        with safe_open(str(file), framework="pt") as tensors:
-            yield tensors
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{file}: damaged or cut short ({error}); fetch it again") from error
 
 
 def _parse_yaml(text: str) -> Any:

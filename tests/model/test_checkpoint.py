@@ -152,7 +152,7 @@ def test_a_misshaped_tensor_is_named_with_both_shapes(folder):
 def test_a_vocabulary_mismatch_is_named(folder):
     file = folder / "config.json"
     file.write_text(file.read_text().replace('"vocab_size": 61', '"vocab_size": 64'))
-    with pytest.raises(ModelError, match=r"embedding\.weight has shape \(61, 24\).*\(64, 24\)"):
+    with pytest.raises(ModelError, match=r"embeddings\.weight has shape \(61, 24\).*\(64, 24\)"):
         load_model(folder)
 
 
