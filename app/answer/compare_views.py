@@ -30,27 +30,30 @@ def verdict(comparison: "Comparison") -> dict[str, str]:
 
 
 def evidence_verdict(comparison: "Comparison") -> str:
-    """Who answers with which sentence."""
+    """Who answers with which sentences."""
+    chosen = [frozenset(e.sentence.text for e in a.evidence) for a in comparison.answers]
+    if not any(chosen):
+        return f"{both(comparison)} found nothing"
+    if len(set(chosen)) == 1:
+        first = comparison.answers[0].evidence
+        places = ", ".join(dict.fromkeys(f"p. {item.page}" for item in first))
+        what = "sentence" if len(first) == 1 else f"{len(first)} sentences"
+        return f"{both(comparison)} chose the same {what} ({places})"
     groups: dict[str, list[str]] = {}
     for name, answer in zip(comparison.columns, comparison.answers):
-        first = answer.evidence[0].sentence.text if answer.evidence else ""
-        groups.setdefault(first, []).append(name)
-    places = {
-        a.evidence[0].sentence.text: f"p. {a.evidence[0].page}"
-        for a in comparison.answers
-        if a.evidence
-    }
+        first = answer.evidence[0] if answer.evidence else None
+        groups.setdefault(first.sentence.text if first else "", []).append(name)
     if len(groups) == 1:
-        found = next(iter(groups))
-        every = both(comparison)
-        if not found:
-            return f"{every} found nothing"
-        return f"{every} chose the same sentence ({places[found]})"
-    told = [
-        f"{joined(names)} from {places[found]}" if found else f"{joined(names)} none"
-        for found, names in groups.items()
-    ]
+        page = comparison.answers[0].evidence[0].page
+        return f"{both(comparison)} chose the same sentence first (p. {page}), but not the others"
+    told = [_first_choice(comparison, names) for names in groups.values()]
     return f"different sentences: {', '.join(told)}"
+
+
+def _first_choice(comparison: "Comparison", names: list[str]) -> str:
+    """Columns that chose one sentence, and its page."""
+    chosen = comparison.answers[comparison.columns.index(names[0])].evidence
+    return f"{joined(names)} {f'from p. {chosen[0].page}' if chosen else 'none'}"
 
 
 def passage_verdict(comparison: "Comparison") -> str:

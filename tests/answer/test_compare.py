@@ -72,6 +72,22 @@ def test_the_differences_are_told_in_words(report):
     assert told["Text to read"] == "similarity 136, compression 100 characters (26 % less)"
 
 
+def test_the_same_sentences_are_counted():
+    even = {A: 0.9, E: 0.9}
+    one, two = left(), right()
+    one.cosines = two.cosines = even
+    told = verdict(compare("Which?", [one, two], reader=FakeReader(dict.fromkeys(even, -1.0))))
+    assert told["Evidence"] == "both chose the same 2 sentences (p. 1, p. 2)"
+
+
+def test_the_same_first_choice_with_other_seconds_is_told():
+    one, two = left(), right()
+    one.cosines, two.cosines = {A: 0.9, C: 0.88}, {A: 0.9, B: 0.88}
+    likely = FakeReader({A: -1.0, B: -1.0, C: -1.0})
+    told = verdict(compare("Which?", [one, two], reader=likely))
+    assert told["Evidence"] == "both chose the same sentence first (p. 1), but not the others"
+
+
 def test_different_evidence_is_told_with_its_pages():
     other = right()
     other.cosines = {B: 0.9}
