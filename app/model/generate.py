@@ -124,7 +124,9 @@ class Generation(Iterator[int]):
             logits = process(logits, self.tokens)
         if len(self._banned):
             logits = logits.index_fill(0, self._banned, -torch.inf)
-        return choose(logits, self._prompt + self.tokens, self._sampling, self._source)
+        counted = self._sampling.repetition_penalty != 1.0
+        seen = [*self._prompt, *self.tokens] if counted else ()
+        return choose(logits, seen, self._sampling, self._source)
 
 
 def generate(

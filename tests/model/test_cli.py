@@ -88,9 +88,10 @@ def test_what_cannot_be_is_one_line_and_status_1(folder, capsys, options, messag
     assert code == 1 and message in error and "\n" not in error
 
 
-def test_ctrl_c_ends_the_text_and_reports(folder):
+def test_ctrl_c_ends_the_text_and_reports(folder, tmp_path):
     command = [sys.executable, "-m", "app", "generate", "--model", str(folder), "--prompt", "hi"]
-    command += ["--dtype", "float32", "--max-tokens", "1000000", "--temperature", "1"]
+    endless = write_tokenizer(tmp_path / "t", special=("<|other|>", "<|bos|>"))  # no end token
+    command += ["--dtype", "float32", "--max-tokens", "1000000", "--tokenizer", str(endless)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, env=environment
