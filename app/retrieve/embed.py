@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ class Embedder:
     """A sentence-transformers model, loaded when it is first needed.
 
     Args:
-        name: What the manifest of an index calls it.
+        name: How it is shown.
         source: Folder, or name on the hub.
         sha256: What each named file of the folder must hash to; checked when the model loads.
         device: "cpu", "cuda" and so on; None lets sentence-transformers choose.
@@ -42,6 +43,7 @@ class Embedder:
         device: str | None = None,
     ) -> None:
         self.name, self._source, self._sha256, self._device = name, source, sha256, device
+        self._lock = Lock()  # two threads in one tokenizer raise "Already borrowed"
         self.encode_question = lru_cache(maxsize=64)(self._encode_question)
 
     def __repr__(self) -> str:
@@ -104,7 +106,8 @@ class Embedder:
         # Some models are trained with an instruction before questions or passages; these two
         # methods add it. MiniLM has none.
         encode = self._model.encode_query if question else self._model.encode_document
-        rows = encode(texts, batch_size=len(texts), show_progress_bar=False)
+        with self._lock:
+            rows = encode(texts, batch_size=len(texts), show_progress_bar=False)
         rows = np.asarray(rows, dtype=np.float32)
         # bfloat16 leaves lengths of 0.994 to 1.001
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
@@ -113,9 +116,9 @@ class Embedder:
         if not texts:
             return []
         limit = {"max_length": self.max_tokens} if cut else {}
-        return self._model.tokenizer(list(texts), truncation=cut, verbose=False, **limit)[
-            "input_ids"
-        ]
+        tokenizer = self._model.tokenizer
+        with self._lock:
+            return tokenizer(list(texts), truncation=cut, verbose=False, **limit)["input_ids"]
 
     @property
     def _model(self) -> Any:

@@ -74,6 +74,19 @@ def test_what_no_encoding_holds_is_embedded_all_the_same(minilm):
     assert np.isfinite(minilm.encode_question("what \ud800 is \x00 this")).all()
 
 
+def test_threads_may_share_it(minilm):
+    from concurrent.futures import ThreadPoolExecutor
+
+    questions = [f"question {n} " + "long " * n for n in range(60)]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(minilm.encode_question, questions))
+        counts = list(pool.map(minilm.count_tokens, questions))
+    assert counts == [minilm.count_tokens(question) for question in questions]
+    minilm.encode_question.cache_clear()
+    alone = [minilm.encode_question(question) for question in questions]
+    assert all(a @ b > 0.9999 for a, b in zip(together, alone))
+
+
 def test_damaged_weights_are_refused(tmp_path, minilm):
     for name in DEFAULT_SHA256:
         (tmp_path / name).write_bytes(Path(minilm._source, name).read_bytes()[:-1] + b"?")
