@@ -17,6 +17,7 @@ _HOMES = {
     "ChunkSettings": "app.papers.chunk",
     "PaperError": "app.papers.records",
     "find_papers": "app.papers.fetch",
+    "find_papers_or": "app.papers.fetch",
     "read_paper": "app.papers.read",
     "Library": "app.retrieve.library",
     "load_embedder": "app.retrieve.embed",

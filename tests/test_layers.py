@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "cli": {"evaluate", "answer", "model", "retrieve", "papers", "show", "kernels", "train", ""},
     "": {"cli"},
 }
-# package -> where it may be imported, by path prefix; whatever is not named may be imported anywhere
+# package -> where it may be imported, by path prefix; what is not named may be imported anywhere
 HOMES = {
     "langchain_core": (
         "retrieve/store.py",
