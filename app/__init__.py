@@ -12,6 +12,9 @@ from typing import Any
 os.environ["LANGSMITH_TRACING"] = os.environ["LANGCHAIN_TRACING_V2"] = "false"
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Threads that wait for each other sleep: spinning on a core that another program wants made an
+# answer ten times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 _HOMES = {
     "ChunkSettings": "app.papers.chunk",

@@ -44,6 +44,11 @@ class Comparison:
         """Characters of the passages of each column."""
         return tuple(sum(len(s.passage.text) for s in a.sources) for a in self.answers)
 
+    @property
+    def differences(self) -> dict[str, str]:
+        """Where the columns differ, in words: evidence, passages, text to read."""
+        return compare_views.verdict(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: each column is an answer's, with `found_by` in every source."""
         columns = []
@@ -54,7 +59,7 @@ class Comparison:
             columns.append({"name": name, "context_characters": length, **column})
         return {
             "question": self.question,
-            "differences": compare_views.verdict(self),
+            "differences": self.differences,
             "columns": columns,
         }
 

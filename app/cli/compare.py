@@ -24,6 +24,7 @@ def add_parser(subparsers: "argparse._SubParsersAction") -> None:
 def run(args: argparse.Namespace) -> int:
     """Compare and print, or write, the report."""
     from app import compare, load_reader
+    from app.show.html import document
 
     library = open_library(args)
     retrievers = [library.retriever(name, k=args.k) for name in args.retrievers]
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     text = {
         "text": lambda: str(report),
         "markdown": lambda: report.to_markdown(base),
-        "html": lambda: report.to_html(base),
+        "html": lambda: document(args.question, report.to_html(base)),
         "json": lambda: json.dumps(report.to_dict(), ensure_ascii=False),
     }[args.format]()
     if args.output:
