@@ -1,0 +1,1 @@
+"""Training the reader: data, examples made by program, packing, one loop."""

@@ -1,0 +1,80 @@
+"""Keeping evaluation out of training: which documents share a run of words with it.
+
+A run is counted in words after NFKC, in small letters, without marks. Nothing is changed here.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from app.train.read import documents, open_lines, pairs
+
+EVIDENCE_RUN = 13  # words in common with the evidence of an evaluation question
+PASSAGE_RUN = 20  # words in common with an evaluation passage or a test paper
+_WORD = re.compile(r"[^\W_]+")
+
+
+def words(text: str) -> list[str]:
+    """The words of a text as they are compared."""
+    return _WORD.findall(unicodedata.normalize("NFKC", text).lower())
+
+
+def runs(text: str, length: int) -> Iterator[str]:
+    """Every run of `length` words; none of a shorter text."""
+    found = words(text)
+    for i in range(len(found) - length + 1):
+        yield " ".join(found[i : i + length])
+
+
+class Overlap:
+    """Runs of words that training may not contain.
+
+    Args:
+        evidence: what answers the evaluation's questions; runs of 13 words count.
+        passages: what the evaluation reads, test papers page by page included; runs of 20 count.
+    """
+
+    def __init__(self, evidence: Iterable[str], passages: Iterable[str]) -> None:
+        self._runs = {
+            EVIDENCE_RUN: {run for text in evidence for run in runs(text, EVIDENCE_RUN)},
+            PASSAGE_RUN: {run for text in passages for run in runs(text, PASSAGE_RUN)},
+        }
+
+    def shared(self, text: str) -> str | None:
+        """The first run of words that `text` shares with the evaluation, or None."""
+        for length, known in self._runs.items():
+            for run in runs(text, length):
+                if run in known:
+                    return run
+        return None
+
+
+def evaluation_texts(records: Iterable[dict[str, Any]]) -> tuple[list[str], list[str]]:
+    """Evidence and passages of evaluation records, in the form that `Overlap` takes.
+
+    The evidence is `evidence` where it is text, else the sentence of `long_answer`.
+    """
+    evidence, passages = [], []
+    for record in records:
+        found = record.get("evidence")
+        evidence += [text for text in (found, record.get("long_answer")) if isinstance(text, str)]
+        passages += [p["text"] for p in record.get("passages") or []]
+        passages += [p["text"] for p in record.get("paragraphs") or []]
+        passages += [record["text"]] if isinstance(record.get("text"), str) else []
+    return evidence, passages
+
+
+def to_leave_out(path: Path, overlap: Overlap) -> Iterator[tuple[str, str]]:
+    """Ids of a training file's documents or pairs that share a run, each with the run."""
+    with open_lines(path) as lines:
+        first = lines.readline()
+    if '"passages"' in first:
+        texts = ((p.id, [p.question, *(t for _, t in p.passages)]) for p in pairs(path))
+    else:
+        texts = ((d.id, [d.text]) for d in documents(path))
+    for id, parts in texts:
+        run = next((run for part in parts if (run := overlap.shared(part))), None)
+        if run:
+            yield id, run
