@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "model": {"kernels"},
     "retrieve": {"papers", "show"},
     "answer": {"model", "retrieve", "papers", "show"},
-    "train": {"model", "kernels"},
+    "train": {"model", "kernels", "papers", "answer"},
     "evaluate": {"answer", "model", "retrieve", "papers", "show", "kernels", "train"},
     "cli": {"evaluate", "answer", "model", "retrieve", "papers", "show", "kernels", "train", ""},
     "": {"cli"},
