@@ -74,6 +74,9 @@ class Comparison:
     def _repr_html_(self) -> str:
         return self.to_html()
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))  # what a notebook keeps beside the HTML
+
     def __str__(self) -> str:
         return compare_views.comparison_text(self)
 

@@ -6,6 +6,7 @@ It never retrieves, and everything that another model would want otherwise is in
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,6 +46,21 @@ class Reader:
     model: XLSTM
     tokenizer: Tokenizer
     spec: PromptSpec
+
+    def __str__(self) -> str:
+        config, backend = self.model.config, self.model.backend
+        weights = sum(t.numel() for t in {*self.model.parameters(), *self.model.buffers()})
+        styles = ", ".join(mode for mode in self.spec.modes if mode != self.spec.default_mode)
+        return (
+            f"{self.name}: xLSTM of {weights:,} weights, {config.num_blocks} blocks of width "
+            f"{config.embedding_dim} with {config.num_heads} heads\n"
+            f"kernels: {backend.chunkwise_kernel}, {backend.step_kernel} step; "
+            f"{str(self.model.dtype).removeprefix('torch.')} on {self.model.device}\n"
+            f"answers: {self.spec.default_mode} (default), {styles}"
+        )
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))  # not the whole list of layers
 
     def prompt(self, question: str, passages: Sequence[Passage]) -> Prompt:
         """The prompt for a question on passages; errors as in `build_prompt`."""

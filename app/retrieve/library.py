@@ -157,6 +157,9 @@ class Library:
             sizes[chunk.paper] += 1
         return [(p.file, p.title, len(p.pages), sizes[p.file]) for p in self.papers]
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))  # what a notebook keeps beside the HTML
+
     def _repr_html_(self) -> str:
         rows = [
             (html.escape(file), [html.escape(title), str(pages), str(chunks)])
