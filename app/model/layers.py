@@ -70,9 +70,15 @@ class CausalConvolution(nn.Module):
         self.weight = nn.Parameter(F.pad(torch.ones(width, 1, dtype=dtype), (kernel - 1, 0)))
 
     def forward(
-        self, y: Tensor, window: Tensor, lengths: Tensor | None = None
+        self,
+        y: Tensor,
+        window: Tensor,
+        lengths: Tensor | None = None,
+        starts: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Convolve y (B,S,E) after the K-1 inputs `window` (B,K-1,E) that came before it.
+
+        Tokens where `starts` (B,S) is true begin a document: none of it sees what stands before.
 
         Returns:
             (B,S,E), and the K-1 inputs before the next token: after `lengths` (B,) tokens of each
@@ -80,9 +86,17 @@ class CausalConvolution(nn.Module):
         """
         past, tokens = window.shape[1], y.shape[1]
         whole = torch.cat([window, y], dim=1)
+        document = None if starts is None else F.pad(starts.cumsum(1), (past, 0))
         out = whole[:, past:] * self.weight[:, -1]
         for j in range(past):
-            out = out + whole[:, j : j + tokens] * self.weight[:, j]
+            seen = whole[:, j : j + tokens]
+            if document is not None:
+                same = document[:, j : j + tokens] == document[:, past:]
+                seen = seen * same[..., None]
+            out = out + seen * self.weight[:, j]
+        if document is not None:
+            same = document[:, tokens:] == document[:, -1:]
+            return out, whole[:, tokens:] * same[..., None]
         if lengths is None:
             return out, whole[:, tokens:].clone()
         last = lengths[:, None] + torch.arange(past, device=y.device)
@@ -126,7 +140,12 @@ class MLSTMLayer(nn.Module):
         self.conv = CausalConvolution(c.embedding_dim, kernel, exact) if kernel else None
 
     def forward(
-        self, y: Tensor, state: BlockState, lengths: Tensor | None, cell: Cell
+        self,
+        y: Tensor,
+        state: BlockState,
+        lengths: Tensor | None,
+        cell: Cell,
+        starts: Tensor | None = None,
     ) -> tuple[Tensor, BlockState]:
         """Normed input y (B,S,E) and the state before it -> (B,S,E) and the state after it.
 
@@ -135,11 +154,12 @@ class MLSTMLayer(nn.Module):
             state: never changed.
             lengths: (B,) true tokens of right-padded rows, or None; pads leave the state alone.
             cell: a sequence kernel, or for S = 1 a step kernel behind the same signature.
+            starts: (B,S) true where a document begins in a packed row, or None; never with lengths.
         """
         c, (batch, tokens, _) = self.config, y.shape
         z, window = y, state.window
         if self.conv is not None:
-            z, window = self.conv(y, state.window, lengths)
+            z, window = self.conv(y, state.window, lengths, starts)
         qk = self.qk(z.to(self.dtype)).view(batch, tokens, 2 * c.num_heads, c.qk_head_dim)
         q, k = qk.transpose(1, 2).split(c.num_heads, dim=1)
         v, o = self.vo(y.to(self.dtype)).split(c.v_width, dim=-1)
@@ -148,6 +168,8 @@ class MLSTMLayer(nn.Module):
         if lengths is not None:
             pad = (torch.arange(tokens, device=y.device) >= lengths[:, None])[:, None]
             i, f = i.masked_fill(pad, -torch.inf), f.masked_fill(pad, torch.inf)
+        if starts is not None:
+            f = f.masked_fill(starts[:, None], -torch.inf)  # nothing of the memory is kept
         h, memory = cell(q, k, v, i, f, state.memory)
         h = self.norm(h.transpose(1, 2).to(y.dtype)) * torch.sigmoid(o.to(y.dtype))
         return self.out(h.to(self.dtype)), BlockState(memory, window)
@@ -169,9 +191,14 @@ class Block(nn.Module):
         self.ffn = FeedForward(config, linear)
 
     def forward(
-        self, x: Tensor, state: BlockState, lengths: Tensor | None, cell: Cell
+        self,
+        x: Tensor,
+        state: BlockState,
+        lengths: Tensor | None,
+        cell: Cell,
+        starts: Tensor | None = None,
     ) -> tuple[Tensor, BlockState]:
         """Residual stream x (B,S,E) float32 -> the same, and this block's next state."""
-        mixed, state = self.mlstm(self.norm_mlstm(x), state, lengths, cell)
+        mixed, state = self.mlstm(self.norm_mlstm(x), state, lengths, cell, starts)
         x = x + mixed
         return x + self.ffn(self.norm_ffn(x).to(self.dtype)), state

@@ -80,7 +80,11 @@ class XLSTM(nn.Module):
         return ModelState((BlockState(memory, window),) * c.num_blocks)
 
     def hidden(
-        self, tokens: Tensor, state: ModelState | None = None, lengths: Tensor | None = None
+        self,
+        tokens: Tensor,
+        state: ModelState | None = None,
+        lengths: Tensor | None = None,
+        starts: Tensor | None = None,
     ) -> tuple[Tensor, ModelState]:
         """Read tokens; nothing is projected onto the vocabulary.
 
@@ -88,14 +92,19 @@ class XLSTM(nn.Module):
             tokens: (B,S) ids, S >= 1.
             state: after what came before; None is the start.
             lengths: (B,) true tokens of each row of a right-padded batch, or None for S in all.
+            starts: (B,S) true at the first token of each document of a packed row, which then
+                sees nothing before it; None for rows of one text. Never together with `lengths`.
 
         Returns:
             Residual stream after the last block (B,S,E), float32, for `project`, and the state
             after each row's own last true token.
 
         Raises:
-            ModelError: an id outside the vocabulary, no token, or a state of another batch size.
+            ModelError: an id outside the vocabulary, no token, a state of another batch size, or
+                packed rows with padding.
         """
+        if starts is not None and (lengths is not None or starts.shape != tokens.shape):
+            raise ModelError("packed rows take `starts` of the tokens' shape, and no `lengths`")
         if tokens.ndim != 2 or not tokens.shape[1]:
             raise ModelError(f"tokens have shape {tuple(tokens.shape)}: (batch, at least 1) needed")
         if state is None:
@@ -106,7 +115,7 @@ class XLSTM(nn.Module):
         cell = self._cell(tokens.shape[1])
         after = []
         for block, before in zip(self.blocks, state.blocks):
-            x, carried = block(x, before, lengths, cell)
+            x, carried = block(x, before, lengths, cell, starts)
             after.append(carried)
         return x, ModelState(tuple(after))
 
