@@ -81,8 +81,8 @@ class Source:
 
     @property
     def label(self) -> str:
-        """The number printed on the page."""
-        return self.passage.chunk.label
+        """The number printed on the page where the passage begins."""
+        return self.passage.chunk.label_of(self.page)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; `start` and `end` are characters of the cleaned text of `page`."""

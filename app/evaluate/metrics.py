@@ -36,9 +36,14 @@ def share_within(ranks: Sequence[int | None], k: int) -> float:
     return sum(rank is not None and rank <= k for rank in ranks) / len(ranks)
 
 
+def reciprocal(rank: int | None) -> float:
+    """1/rank; 0 for an absent one."""
+    return 1 / rank if rank else 0.0
+
+
 def mean_reciprocal_rank(ranks: Sequence[int | None]) -> float:
     """Mean of 1/rank; an absent one counts 0."""
-    return sum(1 / rank if rank else 0.0 for rank in ranks) / len(ranks)
+    return sum(map(reciprocal, ranks)) / len(ranks)
 
 
 def ndcg(grades: Mapping[str, float], ranking: Sequence[str], k: int = 10) -> float:

@@ -61,6 +61,7 @@ def chunk_paper(
                 text=text,
                 spans=spans,
                 sentences=sentences,
+                last_label=labels[spans[-1].page] if len(spans) > 1 else "",
             )
         )
     return chunks

@@ -79,7 +79,9 @@ class Chunk:
     """A stored piece of a paper.
 
     `text` is the cleaned page's characters under `spans` (a second span only where a sentence runs
-    over the page break; the two are joined by one blank). `id` is unique within a library.
+    over the page break; the two are joined by one blank). `id` is unique within a library. `label`
+    is the number printed on the page where it begins, `last_label` that of the page where it ends,
+    empty where that is the same page.
     """
 
     id: str
@@ -91,6 +93,7 @@ class Chunk:
     text: str
     spans: tuple[Span, ...]
     sentences: tuple[Sentence, ...]
+    last_label: str = ""
 
     @property
     def page(self) -> int:
@@ -101,6 +104,10 @@ class Chunk:
     def last_page(self) -> int:
         """Physical page on which the chunk ends."""
         return self.spans[-1].page
+
+    def label_of(self, page: int) -> str:
+        """The number printed on a page of the chunk, given by its physical number."""
+        return self.label if page == self.page else self.last_label
 
 
 @dataclass(frozen=True, slots=True)

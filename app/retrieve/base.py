@@ -3,11 +3,13 @@
 It opens no PDF and computes no vector.
 """
 
+import heapq
 import math
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
@@ -34,7 +36,12 @@ class Retriever(BaseRetriever):
         papers: File names, stems or arXiv ids of the only papers searched; empty for all.
         section: Only sections whose title contains this, small and capital letters alike.
         pages: First and last physical page searched, from 1; None for all.
+
+    Whether scores are cosines is a class's `cosine`: where they are not, they are compared with no
+    limit, but with each other.
     """
+
+    cosine: ClassVar[bool] = True
 
     library: Any = Field(repr=False, exclude=True)
     name: str = "retriever"
@@ -49,7 +56,12 @@ class Retriever(BaseRetriever):
         self.papers = tuple(self.library.file_of(paper) for paper in self.papers)
         if self.section and not any(self._in_section(chunk) for chunk in self.library.chunks):
             raise ValueError(f"no section's title contains {self.section!r}")
+        self.prepare()
         return self
+
+    def prepare(self) -> None:
+        """Load what the first question would wait for; the embedder, as evidence needs it too."""
+        self.library.embedder.warm_up()
 
     @abstractmethod
     def find(self, question: str, k: int) -> Iterable[Found]:
@@ -75,12 +87,29 @@ class Retriever(BaseRetriever):
             for rank, (chunk, score, kept) in enumerate(found[:k], start=1)
         ]
 
+    def best(self, scores: np.ndarray, k: int) -> list[Found]:
+        """The k best chunks that the filters let through; equal scores are ordered by id.
+
+        Args:
+            scores: (n,), of each of the library's chunks in their order.
+            k: How many.
+        """
+        chunks = self.library.chunks
+        rows = [row for row, chunk in enumerate(chunks) if self.allows(chunk)]
+        rows = heapq.nsmallest(k, rows, key=lambda row: (-scores[row], chunks[row].id))
+        return [Found(chunks[row], float(scores[row])) for row in rows]
+
     def sentence_scores(self, question: str, passage: Passage) -> list[float]:
         """Cosine of a question and each of `passage.sentences`, from stored vectors."""
         vectors = self.library.sentence_vectors(passage.chunk.id)
         if passage.kept is not None:
             vectors = vectors[list(passage.kept)]
         return (vectors @ self.library.embedder.encode_question(question)).tolist()
+
+    @property
+    def filters(self) -> dict[str, Any]:
+        """The filters, as settings for another retriever."""
+        return {key: getattr(self, key) for key in ("parts", "papers", "section", "pages")}
 
     def allows(self, chunk: Chunk) -> bool:
         """Whether the filters let a chunk through."""
@@ -129,7 +158,7 @@ def _metadata(chunk: Chunk, spans: Sequence[tuple[int, int, int]]) -> dict[str, 
         "title": chunk.title,
         "page": spans[0][0],
         "last_page": spans[-1][0],
-        "label": chunk.label,
+        "label": chunk.label_of(spans[0][0]),
         "section": chunk.section,
         "part": chunk.part,
         "start": spans[0][1],

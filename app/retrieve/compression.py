@@ -66,8 +66,7 @@ class CompressionRetriever(Retriever):
 
     def find(self, question: str, k: int) -> Iterable[Found]:
         """Up to k chunks with the sentences kept of each."""
-        filters = {key: getattr(self, key) for key in ("parts", "papers", "section", "pages")}
-        base = self.library.retriever(self.base, **filters)
+        base = self.library.retriever(self.base, **self.filters)
         chunks = [passage.chunk for passage in base.search(question, max(k, self.candidates))]
         if not chunks:
             return

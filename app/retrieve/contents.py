@@ -6,7 +6,7 @@ It never touches the disk, and no byte is a pickle.
 import dataclasses
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,23 @@ class PaperIndex:
     chunks: tuple[Chunk, ...]
     vectors: np.ndarray
     sentence_vectors: np.ndarray
+
+
+def pooled(chunks: Sequence[Chunk], sentence_vectors: np.ndarray) -> np.ndarray:
+    """Vectors of chunks as means of their sentences', weighted by the root of the words in each.
+
+    Args:
+        chunks: n chunks.
+        sentence_vectors: (sentences of all chunks in order, width), rows of length 1.
+
+    Returns:
+        (n, width) float32, rows of length 1.
+    """
+    weights = [len(sentence.text.split()) ** 0.5 for c in chunks for sentence in c.sentences]
+    sizes = [len(chunk.sentences) for chunk in chunks]
+    starts = np.cumsum([0, *sizes[:-1]])
+    sums = np.add.reduceat(sentence_vectors * np.array(weights)[:, None], starts, axis=0)
+    return (sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype(np.float32)
 
 
 def encode(index: PaperIndex) -> dict[str, bytes]:

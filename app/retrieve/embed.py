@@ -73,6 +73,10 @@ class Embedder:
         """The number type of the weights: bfloat16 where this machine multiplies it faster."""
         return str(next(self._model.parameters()).dtype).removeprefix("torch.")
 
+    def warm_up(self) -> None:
+        """Load the model, if that was not done yet: seconds that no question should wait for."""
+        _ = self._loaded
+
     def count_tokens(self, text: str) -> int:
         """Word pieces of a text, special ones included."""
         return len(self._token_ids([text], cut=False)[0])

@@ -21,7 +21,7 @@ from typing import Any
 
 from app.retrieve.contents import PaperIndex, decode, encode
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 KEPT_PER_PAPER = 4
 _LEFTOVER = re.compile(r"\.writing-(\d+)-[0-9a-f]+-(.*)")

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,10 +19,11 @@ from app.papers.read import read_paper
 from app.papers.records import Chunk, Paper, PaperError
 from app.retrieve import index as disk
 from app.retrieve.base import Retriever, chunk_document
-from app.retrieve.contents import PaperIndex
+from app.retrieve.contents import PaperIndex, pooled
 from app.retrieve.embed import Embedder, load_embedder
 from app.retrieve.registry import make_retriever
 from app.retrieve.store import CosineStore, EmbedderForLangChain
+from app.retrieve.words import WordIndex
 from app.show import html
 from app.show.text import count, plain
 
@@ -59,17 +61,18 @@ class Library:
         self.store: VectorStore = CosineStore(EmbedderForLangChain(embedder))
         self._chunks: dict[str, Chunk] = {}
         self._vectors: dict[str, np.ndarray] = {}
-        self._sentences: dict[str, np.ndarray] = {}
+        self._sentences = np.concatenate([each.sentence_vectors for each in indexes])
+        self._places: dict[str, slice] = {}  # a chunk's rows in it
         for each in indexes:
             self._add(each)
 
     def _add(self, index: PaperIndex) -> None:
-        start = 0
+        start = max((place.stop for place in self._places.values()), default=0)
         for row, chunk in enumerate(index.chunks):
             stop = start + len(chunk.sentences)
             self._chunks[chunk.id] = chunk
             self._vectors[chunk.id] = index.vectors[row]
-            self._sentences[chunk.id] = index.sentence_vectors[start:stop]
+            self._places[chunk.id] = slice(start, stop)
             start = stop
         documents = [chunk_document(chunk) for chunk in index.chunks]
         self.store.add_vectors(index.vectors, documents)
@@ -124,7 +127,18 @@ class Library:
 
     def sentence_vectors(self, id: str) -> np.ndarray:
         """Vectors (sentences, width) float32 of length 1 of a chunk's sentences, as stored."""
-        return self._sentences[id]
+        return self._sentences[self._places[id]]
+
+    def best_sentence_cosines(self, question: str) -> np.ndarray:
+        """Cosine (chunks,) float32 of a question and the nearest sentence of each chunk."""
+        cosines = self._sentences @ self.embedder.encode_question(question)
+        starts = [self._places[chunk.id].start for chunk in self.chunks]
+        return np.maximum.reduceat(cosines, starts)
+
+    @cached_property
+    def words(self) -> WordIndex:
+        """The BM25 index of all chunks, built when it is first needed."""
+        return WordIndex([chunk.text for chunk in self.chunks])
 
     def file_of(self, paper: str) -> str:
         """File name of the paper that a file name, its stem or an arXiv id means.
@@ -262,23 +276,6 @@ class _Opener:
         self.messages += [
             f"{paper.file}: page {number} skipped: {reason}" for number, reason in paper.skipped
         ]
-
-
-def pooled(chunks: Sequence[Chunk], sentence_vectors: np.ndarray) -> np.ndarray:
-    """Vectors of chunks as means of their sentences', weighted by the root of the words in each.
-
-    Args:
-        chunks: n chunks.
-        sentence_vectors: (sentences of all chunks in order, width), rows of length 1.
-
-    Returns:
-        (n, width) float32, rows of length 1.
-    """
-    weights = [len(sentence.text.split()) ** 0.5 for c in chunks for sentence in c.sentences]
-    sizes = [len(chunk.sentences) for chunk in chunks]
-    starts = np.cumsum([0, *sizes[:-1]])
-    sums = np.add.reduceat(sentence_vectors * np.array(weights)[:, None], starts, axis=0)
-    return (sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype(np.float32)
 
 
 def _sha256(path: Path) -> str:

@@ -1,6 +1,7 @@
 """From question to answer, with stand-ins: steps, refusals, citations, every form of output."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from fakes import FakeReader, FakeRetriever, passage
@@ -16,6 +17,7 @@ from app.answer.answer import (
 )
 from app.answer.cite import split_answer
 from app.answer.records import NOT_FOUND, Answer
+from app.papers.records import Span
 
 GATES = "Exponential gating is new in this network."
 MEMORY = "The matrix memory stores 128 values per head."
@@ -219,6 +221,20 @@ def test_a_shortened_passage_has_the_places_of_its_kept_sentences():
     assert (source["start"], source["end"]) == (17, 17 + len(GATES) + 1 + len(OTHER))
     assert source["spans"] == [[5, 17, 59], [5, 60, 99]]
     assert source["text"] == f"{GATES} {OTHER}"
+
+
+def test_the_label_is_that_of_the_page_where_a_shortened_passage_begins():
+    whole = passage(GATES, OTHER, page=5, label="ix", kept=(1,))
+    chunk = whole.chunk
+    second = replace(chunk.sentences[1], spans=(Span(6, 0, len(OTHER)),))
+    chunk = replace(
+        chunk,
+        spans=(Span(5, 0, len(GATES)), *second.spans),
+        sentences=(chunk.sentences[0], second),
+        last_label="1",
+    )
+    source = answer(found=[replace(whole, chunk=chunk)]).to_dict()["sources"][0]
+    assert (source["page"], source["label"]) == (6, "1")
 
 
 def test_links_lead_to_the_page_relative_to_the_base():

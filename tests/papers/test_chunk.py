@@ -102,6 +102,8 @@ def test_a_page_break_is_crossed_to_finish_a_sentence_only():
     assert len(crossing) == 1
     assert crossing[0].text.endswith("more than one purpose and are vectors of the same size.")
     assert (crossing[0].page, crossing[0].last_page) == (1, 2)
+    assert (crossing[0].label_of(1), crossing[0].label_of(2)) == ("1", "2")
+    assert {chunk.last_label for chunk in found if chunk not in crossing} == {""}
     assert crossing[0].spans[1] == Span(2, 0, 29)
 
 

@@ -19,6 +19,9 @@ class WordEmbedder:
     def __init__(self):
         self.encoded = []
 
+    def warm_up(self):
+        pass
+
     def count_tokens(self, text):
         return len(text.split()) + 2
 
