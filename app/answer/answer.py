@@ -5,8 +5,8 @@ It never asks the model for a citation, and never calls it where nothing was fou
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from app.answer import views_text
 from app.answer.cite import quoted, sources, split_answer, with_support
@@ -51,8 +51,8 @@ class AnswerReader(Protocol):
     def prompt(self, question: str, passages: Sequence[Passage]) -> Prompt:
         """The prompt for a question on passages."""
 
-    def read(self, prompt: Prompt) -> ReadPrompt:
-        """Take a prompt in."""
+    def read(self, prompt: Prompt, state: Any | None = None) -> ReadPrompt:
+        """Take a prompt in, after what a state holds already."""
 
     def likelihoods(self, reading: ReadPrompt, sentences: Sequence[str]) -> list[float]:
         """How likely each sentence is as evidence, over its length."""
@@ -63,19 +63,21 @@ class AnswerReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Retrieved:
-    """The passages are there; no answer yet."""
+    """The passages are there; no answer yet, but `so_far` has its question, sources and times."""
 
     passages: tuple[Passage, ...]
     seconds: float
+    so_far: Answer
 
 
 @dataclass(frozen=True, slots=True)
 class EvidenceChosen:
-    """The evidence is there; in `quote` mode this is the answer."""
+    """The evidence is there, in `quote` mode the answer; `reading` is the prompt as read."""
 
     evidence: tuple[Evidence, ...]
     weak: bool
     seconds: float
+    reading: ReadPrompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,52 +121,75 @@ def answer_steps(
     *,
     mode: str | None = None,
     k: int | None = None,
+    searched: str | None = None,
+    state: Any | None = None,
 ) -> Iterator[Step]:
     """The same step by step: Retrieved, EvidenceChosen, pieces of Text, and last the Answer.
 
-    Where nothing is found the Answer follows Retrieved at once. Arguments and errors as in `ask`.
+    Where nothing is found the Answer follows Retrieved at once. The time between two steps, while
+    somebody looks at the first, counts for none.
+
+    Args:
+        question: As in `ask`, as are `retriever`, `reader`, `mode`, `k` and the errors.
+        retriever: Finds the passages.
+        reader: The local model.
+        mode: Of the answer.
+        k: How many passages.
+        searched: The question in words that need no earlier one, where it is a follow-up: what is
+            searched for and what the reader is asked.
+        state: The reader's, after earlier questions; None for a fresh start.
     """
     question, mode = question.strip(), reader.spec.mode(mode)
     if not question:
         raise ValueError("the question is empty")
+    asked = searched or question
     clock = Clock()
-    passages = retriever.search(question, k)
-    similarities = [retriever.sentence_scores(question, passage) for passage in passages]
-    frame = {
-        "question": question,
-        "mode": mode,
-        "retriever": retriever.name,
-        "model": reader.name,
-        "paths": dict(getattr(getattr(retriever, "library", None), "paths", {})),
-    }
+    passages = retriever.search(asked, k)
+    similarities = [retriever.sentence_scores(asked, passage) for passage in passages]
     times = {"retrieve": clock.lap()}
-    yield Retrieved(tuple(passages), times["retrieve"])
+    so_far = Answer(
+        question=question,
+        text="",
+        mode=mode,
+        retriever=retriever.name,
+        model=reader.name,
+        sources=sources(passages, (), ()),
+        timings=dict(times),
+        paths=dict(getattr(getattr(retriever, "library", None), "paths", {})),
+        searched=asked if asked != question else "",
+    )
+    yield Retrieved(tuple(passages), times["retrieve"], so_far)
     if best_cosine(retriever, passages, similarities) < LEAST_COSINE:
-        yield declined(frame, passages, times)
+        yield declined(so_far)
         return
 
-    prompt = reader.prompt(question, passages)
+    clock.lap()
+    prompt = reader.prompt(asked, passages)
     found = candidates(passages, prompt.sentences)
-    reading = reader.read(prompt)
+    reading = reader.read(prompt, state)
     chosen = choose(reader, reading, found, similarities, mode)
     times["evidence"] = clock.lap()
-    yield EvidenceChosen(chosen, reading.declines, times["evidence"])
+    yield EvidenceChosen(chosen, reading.declines, times["evidence"], reading)
 
-    sentences, notes = quoted(chosen), list(prompt.left_out)
+    clock.lap()
+    sentences, notes, times["answer"] = quoted(chosen), list(prompt.left_out), 0.0
     if mode != "quote":
         written = []
         for piece in reader.phrase(reading, chosen[0].sentence.text, mode):
             written.append(piece)
+            times["answer"] += clock.lap()
             yield Text(piece)
+            clock.lap()
         lines = split_answer("".join(written), mode)
         if lines:
             sentences = tuple(with_support(line, passages) for line in lines)
         else:
             notes.append("the reader wrote nothing, so the evidence is quoted")
-            frame["mode"] = "quote"
-    times["answer"] = clock.lap()
-    yield Answer(
-        **frame,
+            mode = "quote"
+    times["answer"] += clock.lap()
+    yield replace(
+        so_far,
+        mode=mode,
         text="\n".join(sentence.text for sentence in sentences),
         sentences=sentences,
         evidence=chosen,
@@ -199,15 +224,10 @@ def best_cosine(
     return max((value for row in similarities for value in row), default=-1.0)
 
 
-def declined(frame: dict, passages: Sequence[Passage], times: dict[str, float]) -> Answer:
+def declined(so_far: Answer) -> Answer:
     """The answer where nothing was found; it does not say that the paper is silent."""
-    return Answer(
-        **frame,
-        text=NOT_FOUND,
-        declined=True,
-        sources=sources(passages, (), ()),
-        timings={**times, "evidence": 0.0, "answer": 0.0},
-    )
+    times = {**so_far.timings, "evidence": 0.0, "answer": 0.0}
+    return replace(so_far, text=NOT_FOUND, declined=True, timings=times)
 
 
 def choose(

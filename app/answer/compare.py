@@ -1,25 +1,30 @@
-"""One question, several retrievers, the same reader: what each found, and what it came to.
+"""Questions, several retrievers, the same reader: what each found, and what it came to.
 
 It never ranks the retrievers; it says where they differ.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, overload
 
-from app.answer import compare_views
-from app.answer.answer import AnswerReader, Searcher, ask
+from app.answer import compare_views, export
+from app.answer.answer import AnswerReader, EvidenceChosen, Searcher, Step, Text, answer_steps
 from app.answer.records import Answer, Source
+from app.answer.report import Gold, Report, gold_for
+
+WAITING = "…"
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Answers to one question, a column for each retriever."""
+    """Answers to one question, a column for each retriever; not `complete` while they grow."""
 
     question: str
     columns: tuple[str, ...]
     answers: tuple[Answer, ...]
+    complete: bool = True
 
     def found_by(self, source: Source) -> tuple[tuple[str, int], ...]:
         """Which columns hold this passage's chunk, shortened or not, and under which number."""
@@ -71,6 +76,18 @@ class Comparison:
         """The comparison as a Markdown table; page links are relative to the folder `base`."""
         return compare_views.comparison_markdown(self, base)
 
+    def to_csv(self) -> str:
+        """A row for each retriever and passage; the columns are `export.COLUMNS`."""
+        return export.csv_text([(self, None)])
+
+    def save(self, path: str | Path) -> Path:
+        """Write a .html (whole page), .md, .csv, .json or .txt file; page links fit its folder.
+
+        Raises:
+            ValueError: Another ending.
+        """
+        return export.save(self, path, self.question)
+
     def _repr_html_(self) -> str:
         return self.to_html()
 
@@ -81,6 +98,7 @@ class Comparison:
         return compare_views.comparison_text(self)
 
 
+@overload
 def compare(
     question: str,
     retrievers: Sequence[Searcher],
@@ -88,26 +106,98 @@ def compare(
     reader: AnswerReader,
     mode: str | None = None,
     k: int | None = None,
-) -> Comparison:
-    """Ask the same question through each retriever in turn.
+) -> Comparison: ...
+
+
+@overload
+def compare(
+    question: Sequence[str],
+    retrievers: Sequence[Searcher],
+    *,
+    reader: AnswerReader,
+    mode: str | None = None,
+    k: int | None = None,
+    gold: Sequence[Gold | Mapping[str, Any] | None] | None = None,
+) -> Report: ...
+
+
+def compare(
+    question: str | Sequence[str],
+    retrievers: Sequence[Searcher],
+    *,
+    reader: AnswerReader,
+    mode: str | None = None,
+    k: int | None = None,
+    gold: Sequence[Gold | Mapping[str, Any] | None] | None = None,
+) -> Comparison | Report:
+    """Ask the same question, or each of several, through each retriever in turn.
 
     Args:
-        question: In words.
+        question: In words; one gives a `Comparison`, a list of them a `Report`.
         retrievers: One or more; a name that occurs twice gets a number.
         reader: The local model, the same for all.
         mode: As in `ask`.
         k: How many passages each returns; None for each one's own number.
+        gold: For a list of questions, what is known to be right: for each a `Gold`, a mapping with
+            `answer`, `page` or `paper`, or None where nothing is known.
 
     Raises:
-        ValueError: No retriever, or what `ask` raises.
+        ValueError: No question, no retriever, gold that does not fit, or what `ask` raises.
+    """
+    if isinstance(question, str):
+        if gold is not None:
+            raise ValueError("gold goes with a list of questions: compare([question], ...)")
+        return list(compare_steps(question, retrievers, reader, mode=mode, k=k))[-1]
+    known = gold_for(question, gold)
+    made = [compare(one, retrievers, reader=reader, mode=mode, k=k) for one in question]
+    return Report(tuple(made), known)
+
+
+def compare_steps(
+    question: str,
+    retrievers: Sequence[Searcher],
+    reader: AnswerReader,
+    *,
+    mode: str | None = None,
+    k: int | None = None,
+) -> Iterator[Comparison]:
+    """The comparison as it grows: first all passages, then one answer after the other.
+
+    While an answer is written its text is what there is of it; all but the last are not `complete`.
+    Arguments and errors as in `compare`.
     """
     if not retrievers:
         raise ValueError("nothing to compare: give at least one retriever")
-    answers = [ask(question, one, reader=reader, mode=mode, k=k) for one in retrievers]
+    every = [answer_steps(question, one, reader, mode=mode, k=k) for one in retrievers]
+    columns = numbered([one.name for one in retrievers])
+    answers = [replace(next(steps).so_far, text=WAITING) for steps in every]
+    yield Comparison(answers[0].question, columns, tuple(answers), complete=False)
+    for column, steps in enumerate(every):
+        for answer in growing(steps, answers[column]):
+            answers[column] = answer
+            yield Comparison(answers[0].question, columns, tuple(answers), complete=False)
+    yield Comparison(answers[0].question, columns, tuple(answers))
+
+
+def growing(steps: Iterator[Step], so_far: Answer) -> Iterator[Answer]:
+    """An answer after each of its steps."""
+    written = ""
+    for step in steps:
+        if isinstance(step, EvidenceChosen):
+            so_far = replace(so_far, text=WAITING, evidence=step.evidence)
+        elif isinstance(step, Text):
+            written += step.piece
+            so_far = replace(so_far, text=written)
+        elif isinstance(step, Answer):
+            so_far = step
+        yield so_far
+
+
+def numbered(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, from its second time on each with a number."""
     times: Counter[str] = Counter()
-    names = []
-    for answer in answers:
-        times[answer.retriever] += 1
-        again = times[answer.retriever]
-        names.append(answer.retriever if again == 1 else f"{answer.retriever} ({again})")
-    return Comparison(answers[0].question, tuple(names), tuple(answers))
+    told = []
+    for name in names:
+        times[name] += 1
+        told.append(name if times[name] == 1 else f"{name} ({times[name]})")
+    return tuple(told)

@@ -22,8 +22,8 @@ def verdict(comparison: "Comparison") -> dict[str, str]:
     """The differences under three headings; none where there is one column."""
     if len(comparison.columns) < 2:
         return {}
-    return {
-        "Evidence": evidence_verdict(comparison),
+    told = {"Evidence": evidence_verdict(comparison)} if comparison.complete else {}
+    return told | {
         "Passages": passage_verdict(comparison),
         "Text to read": length_verdict(comparison),
     }
@@ -95,20 +95,25 @@ def joined(names: list[str]) -> str:
 
 def comparison_html(comparison: "Comparison", base: str = ".") -> str:
     """One table in a container of its own."""
+    return html.container(
+        html.tag("p", html.tag("strong", html.escape(comparison.question)), class_="question"),
+        comparison_body(comparison, base),
+        label="Comparison of retrievers",
+    )
+
+
+def comparison_body(comparison: "Comparison", base: str = ".") -> str:
+    """The differences and the table, without the question and the container."""
     told = [
         html.tag("li", html.tag("strong", html.escape(about)), ": ", html.escape(line))
         for about, line in verdict(comparison).items()
     ]
-    return html.container(
-        html.tag("p", html.tag("strong", html.escape(comparison.question)), class_="question"),
-        html.tag("div", html.tag("ul", *told), class_="verdict") if told else "",
-        html.table(
-            html.escape(caption(comparison)),
-            ["", *(html.escape(name) for name in comparison.columns)],
-            list(html_rows(comparison, base)),
-        ),
-        label="Comparison of retrievers",
+    table = html.table(
+        html.escape(caption(comparison)),
+        ["", *(html.escape(name) for name in comparison.columns)],
+        list(html_rows(comparison, base)),
     )
+    return (html.tag("div", html.tag("ul", *told), class_="verdict") if told else "") + table
 
 
 def caption(comparison: "Comparison") -> str:

@@ -66,9 +66,14 @@ class Reader:
         """The prompt for a question on passages; errors as in `build_prompt`."""
         return build_prompt(self.spec, self.tokenizer, question, passages)
 
-    def read(self, prompt: Prompt) -> Reading:
-        """Read a prompt once; what follows starts from the state that it leaves."""
-        logits, state = prefill(self.model, [prompt.ids])
+    def read(self, prompt: Prompt, state: ModelState | None = None) -> Reading:
+        """Read a prompt once; what follows starts from the state that it leaves.
+
+        Args:
+            prompt: Of this question.
+            state: What earlier questions left (see `carry`); None for a fresh start.
+        """
+        logits, state = prefill(self.model, [prompt.ids], state)
         refusal = self.tokenizer.id_of(self.spec.tokens["refusal"])
         return Reading(logits, state, int(logits[0].argmax()) == refusal)
 

@@ -111,7 +111,8 @@ class Answer:
     `sources` are all retrieved passages in order, so that `[n]` in a sentence is the n-th of them;
     `declined` says that nothing was found, `weak` that the reader itself would rather not answer;
     `timings` are seconds by stage (retrieve, evidence, answer); `notes` are remarks on what was
-    left out; `paths` leads from a paper's name to its file, for links.
+    left out; `paths` leads from a paper's name to its file, for links; `searched` is what was
+    searched for where that is not the question itself.
     """
 
     question: str
@@ -127,6 +128,7 @@ class Answer:
     timings: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     paths: Mapping[str, str] = field(default_factory=dict)
+    searched: str = ""
 
     @property
     def cited(self) -> tuple[Source, ...]:
@@ -142,6 +144,7 @@ class Answer:
         """Plain values for JSON; citations count from 1 into `sources`."""
         return {
             "question": self.question,
+            "searched": self.searched or self.question,
             "retriever": self.retriever,
             "mode": self.mode,
             "answer": self.text,

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from app.show.text import Spans, pieces, plain
 
 _MATH = re.compile(r"[$\\]")
-_VOID = frozenset({"br", "wbr", "hr", "meta"})
+_VOID = frozenset({"br", "wbr", "hr", "meta", "img"})
 _numbers = itertools.count(1)
 
 
@@ -25,7 +25,7 @@ def escape(text: str) -> str:
     return _MATH.sub(lambda m: f"<span>{m[0]}</span>", html.escape(plain(text), quote=True))
 
 
-def tag(name: str, *content: str, **attributes: str | int | bool | None) -> str:
+def tag(name: str, /, *content: str, **attributes: str | int | bool | None) -> str:
     """An element around content that is HTML already.
 
     Attribute values are escaped; `class_` is written `class`, `_` becomes `-`, None and False are
@@ -126,4 +126,5 @@ def container(*content: str, label: str) -> str:
 def document(title: str, body: str) -> str:
     """A whole page around HTML, to be written to a file."""
     head = tag("meta", charset="utf-8") + tag("title", html.escape(plain(title)))
+    head += tag("meta", name="color-scheme", content="light dark")
     return f"<!DOCTYPE html>\n{tag('html', tag('head', head), tag('body', body), lang='en')}\n"

@@ -116,13 +116,14 @@ class FakeReader:
 
     def __init__(self, likelihoods=None, writes=(), declines=False, **changes):
         self.spec, self.table, self.writes = spec(**changes), likelihoods or {}, writes
-        self.declines, self.calls = declines, 0
+        self.declines, self.calls, self.states = declines, 0, []
 
     def prompt(self, question, passages):
         return build_prompt(self.spec, CharTokenizer(), question, passages)
 
-    def read(self, prompt):
+    def read(self, prompt, state=None):
         self.calls += 1
+        self.states.append(state)
         return SimpleNamespace(declines=self.declines)
 
     def likelihoods(self, reading, sentences):

@@ -13,7 +13,7 @@ class Balanced(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.names.append(tag)
         self.attributes += attrs
-        if tag not in ("br", "meta"):
+        if tag not in ("br", "meta", "img"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):

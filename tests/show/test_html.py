@@ -83,7 +83,7 @@ def test_the_style_is_short_and_asks_for_nothing_from_outside():
 
 
 def test_every_rule_of_the_style_is_kept_to_the_container():
-    style = re.sub(r"/\*.*?\*/|@supports[^{]*\{", "", html.style(), flags=re.S)
+    style = re.sub(r"/\*.*?\*/|@(?:supports|media)[^{]*\{", "", html.style(), flags=re.S)
     for selectors in re.findall(r"([^{}]+)\{", style):
         for selector in selectors.split(","):
             assert ".xqa" in selector, selector
@@ -93,5 +93,5 @@ def test_a_page_for_a_file_says_its_encoding_and_title():
     whole = html.document("a <b> $x$", html.tag("p", "é"))
     page = read(whole)
     assert whole.startswith("<!DOCTYPE html>") and ("charset", "utf-8") in page.attributes
-    assert page.names == ["html", "head", "meta", "title", "body", "p"]
+    assert page.names == ["html", "head", "meta", "title", "meta", "body", "p"]
     assert "".join(page.text).strip() == "a <b> $x$é"
