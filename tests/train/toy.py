@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.answer.fakes import SPECIAL, write_prompt
 from tests.model.bytes_tokenizer import write_tokenizer
 
+from app.model.config import XLSTMConfig
 from app.train.makers.language import capitalised
 from app.train.makers.needles import RELATIONS, person, thing
 from app.train.read import Document
@@ -105,9 +106,23 @@ def _write(path: Path, records: list[dict]) -> None:
 TOY_DATA = DataConfig(text=("books",), questions={"squad": 1.0}, own=("paper_pairs",))
 
 
-def toy_maker(folder: Path, tokens: int = 257, **changes) -> RowMaker:
+def toy_maker(folder: Path, tokens: int = 257, documents: int = 12, **changes) -> RowMaker:
     """Rows of the toy data in `folder`, which is written if it is new; a token is a byte."""
     if not (folder / "corpus").exists():
-        write_toy_data(folder)
+        write_toy_data(folder, documents)
     where = {"corpus": folder / "corpus", "questions": folder / "qa", "reader": folder / "reader"}
     return RowMaker(TOY_DATA, **where, tokens=tokens, **changes)
+
+
+# About 60,000 weights; the vocabulary of the toy reader.
+TINY = XLSTMConfig(
+    vocab_size=300,
+    embedding_dim=48,
+    num_blocks=2,
+    num_heads=2,
+    qk_dim_factor=1.0,
+    ffn_dim=96,
+    conv1d_kernel_size=4,
+    tie_word_embeddings=True,
+    bos_token_id=1,
+)
