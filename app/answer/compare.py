@@ -14,7 +14,7 @@ from app.answer.answer import AnswerReader, EvidenceChosen, Searcher, Step, Text
 from app.answer.records import Answer, Source
 from app.answer.report import Gold, Report, gold_for
 
-WAITING = "…"
+WAITING = "reading …"
 
 
 @dataclass(frozen=True, slots=True)
