@@ -3,6 +3,7 @@
 A run is counted in words after NFKC, in small letters, without marks. Nothing is changed here.
 """
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -78,3 +79,23 @@ def to_leave_out(path: Path, overlap: Overlap) -> Iterator[tuple[str, str]]:
         run = next((run for part in parts if (run := overlap.shared(part))), None)
         if run:
             yield id, run
+
+
+def evaluation_overlap(folder: Path, papers: Iterable[Path] = ()) -> Overlap:
+    """What training may not contain: a folder's question files, and test papers page by page.
+
+    Raises:
+        ValueError: the folder holds no evaluation records.
+        PaperError: a paper cannot be read.
+    """
+    from app.papers.read import read_paper  # only where papers are given: it imports pypdf
+
+    records = []
+    for path in sorted(folder.glob("*.jsonl*")):
+        with open_lines(path) as lines:
+            records += [json.loads(line) for line in lines if line.strip()]
+    if not records:
+        raise ValueError(f"{folder} holds no *.jsonl or *.jsonl.zst to keep out")
+    evidence, passages = evaluation_texts(records)
+    pages = [page.text for paper in papers for page in read_paper(paper).pages]
+    return Overlap(evidence, [*passages, *pages])

@@ -115,7 +115,8 @@ def train_reader(
         held_out = held_out_rows(maker, HELD_OUT_ROWS) if options.held_out else None
         feed = Feed(maker, phases, workers=options.workers, rank=world.rank, world=world.size)
         weights = sum(weight.numel() for weight in model.parameters())
-        say(f"{weights:,} weights on {world.size} x {world.device.type}, {model.kernels} kernels")
+        kernel = model.backend.chunkwise_kernel
+        say(f"{weights:,} weights on {world.size} x {world.device.type}, {kernel}")
         try:
             train(model, loss_of, feed, phases, config, out, world, held_out=held_out, say=say)
         finally:

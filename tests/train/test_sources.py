@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from app.papers.read import read_paper
 from app.train import sources
-from app.train.overlap import Overlap, evaluation_texts, runs, to_leave_out
+from app.train.overlap import Overlap, evaluation_overlap, evaluation_texts, runs, to_leave_out
 from app.train.read import documents, pairs
 from app.train.sources import DataConfig, find_file, left_out
 
@@ -102,3 +103,22 @@ def test_documents_and_pairs_with_an_overlap_are_named(tmp_path):
     ]
     path = write(tmp_path / "q.jsonl", asked)
     assert [id for id, _ in to_leave_out(path, overlap)] == ["a", "c"]
+
+
+def test_the_evaluation_folder_is_what_is_kept_out(tmp_path):
+    with pytest.raises(ValueError, match="nothing|no \\*.jsonl"):
+        evaluation_overlap(tmp_path)
+    write(tmp_path / "e.jsonl", [{"id": 1, "passages": [{"text": " ".join(TWENTY[:20])}]}])
+    assert evaluation_overlap(tmp_path).shared("so " + " ".join(TWENTY[:20]))
+
+
+def test_a_test_paper_is_kept_out(shared):
+    pytest.importorskip("zstandard")
+    paper = shared / "papers" / "word2vec-phrases-2013.pdf"
+    overlap = evaluation_overlap(shared / "eval", [paper])
+    text = " ".join(read_paper(paper).pages[2].text.split()[40:70])
+    assert overlap.shared(f"As they write, {text}") and not overlap.shared(text[:40])
+    # Done once for what lies there: nothing of the first documents shares a run.
+    first = find_file(shared / "corpus", "books")
+    clean = [d for d, _ in zip(documents(first), range(30))]
+    assert not any(overlap.shared(d.text[:20_000]) for d in clean)
