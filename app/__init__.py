@@ -25,8 +25,10 @@ _HOMES = {
     "Library": "app.retrieve.library",
     "load_embedder": "app.retrieve.embed",
     "load_reader": "app.answer.reader",
+    "Chat": "app.answer.chat",
     "ask": "app.answer.answer",
     "compare": "app.answer.compare",
+    "watch": "app.answer.live",
 }
 __all__ = sorted(_HOMES)
 

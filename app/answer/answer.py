@@ -6,7 +6,7 @@ It never asks the model for a citation, and never calls it where nothing was fou
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from app.answer import views_text
 from app.answer.cite import quoted, sources, split_answer, with_support
@@ -51,8 +51,8 @@ class AnswerReader(Protocol):
     def prompt(self, question: str, passages: Sequence[Passage]) -> Prompt:
         """The prompt for a question on passages."""
 
-    def read(self, prompt: Prompt, state: Any | None = None) -> ReadPrompt:
-        """Take a prompt in, after what a state holds already."""
+    def read(self, prompt: Prompt) -> ReadPrompt:
+        """Take a prompt in."""
 
     def likelihoods(self, reading: ReadPrompt, sentences: Sequence[str]) -> list[float]:
         """How likely each sentence is as evidence, over its length."""
@@ -72,12 +72,11 @@ class Retrieved:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceChosen:
-    """The evidence is there, in `quote` mode the answer; `reading` is the prompt as read."""
+    """The evidence is there; in `quote` mode this is the answer."""
 
     evidence: tuple[Evidence, ...]
     weak: bool
     seconds: float
-    reading: ReadPrompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +121,6 @@ def answer_steps(
     mode: str | None = None,
     k: int | None = None,
     searched: str | None = None,
-    state: Any | None = None,
 ) -> Iterator[Step]:
     """The same step by step: Retrieved, EvidenceChosen, pieces of Text, and last the Answer.
 
@@ -137,7 +135,6 @@ def answer_steps(
         k: How many passages.
         searched: The question in words that need no earlier one, where it is a follow-up: what is
             searched for and what the reader is asked.
-        state: The reader's, after earlier questions; None for a fresh start.
     """
     question, mode = question.strip(), reader.spec.mode(mode)
     if not question:
@@ -166,10 +163,10 @@ def answer_steps(
     clock.lap()
     prompt = reader.prompt(asked, passages)
     found = candidates(passages, prompt.sentences)
-    reading = reader.read(prompt, state)
+    reading = reader.read(prompt)
     chosen = choose(reader, reading, found, similarities, mode)
     times["evidence"] = clock.lap()
-    yield EvidenceChosen(chosen, reading.declines, times["evidence"], reading)
+    yield EvidenceChosen(chosen, reading.declines, times["evidence"])
 
     clock.lap()
     sentences, notes, times["answer"] = quoted(chosen), list(prompt.left_out), 0.0

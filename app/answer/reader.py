@@ -109,6 +109,22 @@ class Reader:
         )
         return each_line_once(self._pieces(chosen))
 
+    def carry(self, reading: Reading, evidence: str, style: str = "", text: str = "") -> ModelState:
+        """The state after an answer, from which the next question can be read.
+
+        Args:
+            reading: The prompt as read.
+            evidence: The sentence that was chosen; empty where there is none.
+            style: How the answer was phrased; empty for the evidence alone.
+            text: The phrased answer.
+        """
+        ids = self.tokenizer.encode(stripped(evidence), start=False) if evidence else []
+        if style:
+            ids.append(self.tokenizer.id_of(self.spec.styles[style]))
+            ids += self.tokenizer.encode(stripped(text), start=False)
+        ids.append(self.tokenizer.id_of(self.spec.tokens["end"]))
+        return prefill(self.model, [ids], reading.state)[1]
+
     def _pieces(self, ids: Iterable[int]) -> Iterator[str]:
         """Text as it becomes known; a letter of several tokens waits for its last one."""
         so_far, shown = [], ""

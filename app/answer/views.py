@@ -3,6 +3,7 @@
 It never decides what an answer says, and every string in it goes through `app.show`.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from app.show import html, text
@@ -17,16 +18,33 @@ UNSUPPORTED = "not supported by the passages"
 
 def answer_html(answer: "Answer", base: str = ".") -> str:
     """The answer in a container of its own."""
-    return html.container(
+    return html.container(answer_parts(answer, base), label="Answer")
+
+
+def chat_html(turns: Sequence["Answer"], base: str = ".") -> str:
+    """Answers one below the other in one container."""
+    parts = (html.tag("div", answer_parts(turn, base), class_="turn") for turn in turns)
+    return html.container(*parts, label="Conversation")
+
+
+def answer_parts(answer: "Answer", base: str = ".") -> str:
+    """Question, what was searched for in its place, answer, passages, and how it came about."""
+    shown = [
         html.tag("p", html.tag("strong", html.escape(answer.question)), class_="question"),
+        html.tag("p", html.escape(searched(answer)), class_="meta") if answer.searched else "",
         answer_body(answer, base),
         html.tag("ul", *(source_item(s, answer, base) for s in answer.cited), class_="sources")
         if answer.cited
         else "",
         also_read(answer, base),
         html.tag("p", html.escape(meta_line(answer)), class_="meta"),
-        label="Answer",
-    )
+    ]
+    return "".join(shown)
+
+
+def searched(answer: "Answer") -> str:
+    """What was searched for, where that is not the question itself."""
+    return f"searched for: {answer.searched}" if answer.searched else ""
 
 
 def answer_body(answer: "Answer", base: str = ".") -> str:

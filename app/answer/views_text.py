@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 def answer_markdown(answer: "Answer", base: str = ".") -> str:
     """The answer as Markdown."""
-    parts = [f"**{text.markdown(answer.question)}**", markdown_body(answer, base)]
+    parts = [f"**{text.markdown(answer.question)}**"]
+    if answer.searched:
+        parts.append(f"<small>{text.markdown(views.searched(answer))}</small>")
+    parts.append(markdown_body(answer, base))
     for source in answer.cited:
         parts.append(markdown_source(source, answer, base))
     if answer.also_read:
@@ -83,7 +86,9 @@ def markdown_source(source: "Source", answer: "Answer", base: str = ".") -> str:
 
 def answer_text(answer: "Answer") -> str:
     """The answer for a terminal."""
-    return f"{asked(answer.question)}{body(answer)}\n\n{source_lines(answer)}"
+    told = text.wrapped(views.searched(answer), indent="    ", first="  ")
+    lead = f"{told}\n\n" if answer.searched else ""
+    return f"{asked(answer.question)}{lead}{body(answer)}\n\n{source_lines(answer)}"
 
 
 def asked(question: str) -> str:

@@ -126,6 +126,9 @@ class FakeReader:
         self.states.append(state)
         return SimpleNamespace(declines=self.declines)
 
+    def carry(self, reading, evidence, style="", text=""):
+        return (evidence, style, text)
+
     def likelihoods(self, reading, sentences):
         return [self.table.get(text, -3.0) for text in sentences]
 

@@ -94,3 +94,17 @@ def test_a_line_is_shown_as_it_grows_unless_it_may_be_a_repeat():
 def test_a_model_without_a_prompt_file_is_refused_before_its_weights_are_read(tmp_path):
     with pytest.raises(ValueError, match="no prompt.json"):
         load_reader(tmp_path)
+
+
+def test_a_question_read_from_a_carried_state_is_as_if_all_had_been_read_at_once(reader):
+    first = reader.prompt("Why?", [passage("It is so.")])
+    second = reader.prompt("And how?", [passage("It is not.")])
+    text = reader.tokenizer.encode
+    for style, written in (("", ""), ("short", "So.")):
+        state = reader.carry(reader.read(first), "It is so.", style, written)
+        ids = [*first.ids, *text("It is so.", start=False)]
+        if style:
+            ids += [SPECIAL.index("<|short|>"), *text(written, start=False)]
+        ids += [SPECIAL.index("<|end|>"), *second.ids]
+        got = torch.log_softmax(reader.read(second, state).logits[0].double(), -1)
+        assert got.tolist() == pytest.approx(log_probabilities(reader, ids)[-1].tolist(), abs=2e-4)

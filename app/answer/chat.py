@@ -1,0 +1,162 @@
+"""A conversation about papers: follow-up questions are completed, and the reader reads on.
+
+What was carried over is said with every answer, and nothing is kept outside of the object.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+from app.answer import views
+from app.answer.answer import AnswerReader, ReadPrompt, Searcher, Step, answer_steps
+from app.answer.followup import Followup, self_contained
+from app.answer.prompt import Prompt, PromptSpec
+from app.answer.records import Answer
+
+ROOM = 200  # tokens that are kept free for evidence and answer
+
+
+class CarryingReader(AnswerReader, Protocol):
+    """What is needed of a reader that reads on."""
+
+    def read(self, prompt: Prompt, state: Any | None = None) -> ReadPrompt:
+        """Take a prompt in, after what a state holds already."""
+
+    def carry(self, reading: ReadPrompt, evidence: str, style: str = "", text: str = "") -> Any:
+        """The state after an answer."""
+
+
+class Chat:
+    """Questions one after the other; each may lean on the one before it.
+
+    A follow-up ("and how does that compare?") is completed for the search by the words that it
+    leans on (`followup.self_contained`, rules without a model), and the answer shows what was
+    searched for. That form is also what the reader is asked.
+
+    The reader goes on from the state that the last answer left: earlier questions, passages and
+    answers are in it and are not read again. That state has one size however long the talk, but
+    the reader was trained on single questions within `context_tokens` tokens, never on
+    conversations: so the state is dropped, and the next question read afresh, before more than
+    that is read, and it is the completed question that makes a follow-up work, not the state.
+
+    Attributes:
+        turns: The answers so far.
+    """
+
+    def __init__(
+        self,
+        retriever: Searcher,
+        reader: CarryingReader,
+        *,
+        mode: str | None = None,
+        k: int | None = None,
+        carry: bool = True,
+    ) -> None:
+        """Start a conversation.
+
+        Args:
+            retriever: Finds the passages.
+            reader: The local model.
+            mode: As in `ask`.
+            k: How many passages a question.
+            carry: Whether the reader goes on from its state; if not, each question is read afresh.
+        """
+        self.turns: list[Answer] = []
+        self._retriever, self._mode, self._k, self._carry = retriever, mode, k, carry
+        self._reader = ReadingOn(reader)
+        self._last: Followup | None = None
+
+    def ask(self, question: str) -> Answer:
+        """Answer the next question; errors as in `app.ask`, after which nothing has changed."""
+        *_, answer = self.steps(question)
+        return answer
+
+    def steps(self, question: str) -> Iterator[Step]:
+        """The same step by step, as in `answer_steps`; the turn counts when the last was given."""
+        asked = self_contained(question, self._last)
+        reader = self._reader
+        if not self._carry:
+            reader.forget()
+        for step in answer_steps(
+            question,
+            self._retriever,
+            reader,
+            mode=self._mode,
+            k=self._k,
+            searched=asked.searched,
+        ):
+            if isinstance(step, Answer):
+                reader.go_on(step)
+                self._last = asked
+                self.turns.append(step)
+            yield step
+
+    def to_html(self, base: str = ".") -> str:
+        """The conversation as HTML; page links are relative to the folder `base`."""
+        return views.chat_html(self.turns, base)
+
+    def to_markdown(self, base: str = ".") -> str:
+        """The conversation as Markdown; page links are relative to the folder `base`."""
+        return "\n\n".join(turn.to_markdown(base).strip("\n") for turn in self.turns) + "\n"
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))
+
+    def __str__(self) -> str:
+        return "\n\n".join(map(str, self.turns)) or "no question yet"
+
+
+class ReadingOn:
+    """A reader that reads each prompt from the state after the last answer, where that fits."""
+
+    def __init__(self, reader: CarryingReader) -> None:
+        self._reader = reader
+        self._state: Any | None = None
+        self._tokens = 0  # in the state, with room for each answer
+        self._reading: ReadPrompt | None = None
+
+    @property
+    def name(self) -> str:
+        """The model's."""
+        return self._reader.name
+
+    @property
+    def spec(self) -> PromptSpec:
+        """How the model is asked."""
+        return self._reader.spec
+
+    def prompt(self, question: str, passages: Sequence[Any]) -> Prompt:
+        """The prompt for a question on passages."""
+        return self._reader.prompt(question, passages)
+
+    def read(self, prompt: Prompt) -> ReadPrompt:
+        """Take a prompt in, after the earlier turns where all together fits the reader."""
+        before = self._tokens if self._state is not None else 0
+        if before + len(prompt.ids) + ROOM > self.spec.context_tokens:
+            self._state, before = None, 0
+        self._reading = self._reader.read(prompt, self._state)
+        self._tokens = before + len(prompt.ids) + ROOM
+        return self._reading
+
+    def likelihoods(self, reading: ReadPrompt, sentences: Sequence[str]) -> list[float]:
+        """How likely each sentence is as evidence, over its length."""
+        return self._reader.likelihoods(reading, sentences)
+
+    def phrase(self, reading: ReadPrompt, evidence: str, style: str) -> Iterator[str]:
+        """Pieces of an answer in that style, after the evidence."""
+        return self._reader.phrase(reading, evidence, style)
+
+    def forget(self) -> None:
+        """Start afresh."""
+        self._state = self._reading = None
+
+    def go_on(self, answer: Answer) -> None:
+        """Keep the state after an answer; one for which nothing was read leaves it as it was."""
+        if self._reading is None:
+            return
+        phrased = ("", "") if answer.mode == "quote" else (answer.mode, answer.text)
+        evidence = answer.evidence[0].sentence.text
+        self._state = self._reader.carry(self._reading, evidence, *phrased)
+        self._reading = None
