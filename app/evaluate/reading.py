@@ -1,0 +1,46 @@
+"""Measures of answers as pure functions of strings; each has a test computed by hand.
+
+The normalisation is that of SQuAD: small letters, without marks, articles and extra blanks.
+"""
+
+import re
+import string
+from collections import Counter
+from collections.abc import Sequence
+
+_ARTICLE = re.compile(r"\b(a|an|the)\b")
+_MARKS = str.maketrans("", "", string.punctuation)
+
+
+def normalised(text: str) -> str:
+    """Small letters, no marks, no articles, single blanks."""
+    return " ".join(_ARTICLE.sub(" ", text.lower().translate(_MARKS)).split())
+
+
+def exact_match(answer: str, golds: Sequence[str]) -> bool:
+    """Whether the answer is one of the gold ones, after normalisation."""
+    return normalised(answer) in {normalised(gold) for gold in golds}
+
+
+def token_f1(answer: str, golds: Sequence[str]) -> float:
+    """F1 of the words in common with the gold answer that is nearest; 0 without one."""
+    return max((_f1(answer, gold) for gold in golds), default=0.0)
+
+
+def _f1(answer: str, gold: str) -> float:
+    said, wanted = normalised(answer).split(), normalised(gold).split()
+    if not said or not wanted:
+        return float(said == wanted)
+    shared = sum((Counter(said) & Counter(wanted)).values())
+    return 2 * shared / (len(said) + len(wanted))
+
+
+def holds_answer(text: str, golds: Sequence[str]) -> bool:
+    """Whether one of the gold answers stands in the text, word for word after normalisation."""
+    words = f" {normalised(text)} "
+    return any(f" {inner} " in words for gold in golds if (inner := normalised(gold)))
+
+
+def citation_precision(cited: Sequence[int], right: Sequence[int]) -> float | None:
+    """Share of the citations that name a passage which answers; None where nothing is cited."""
+    return sum(number in right for number in cited) / len(cited) if cited else None

@@ -1,0 +1,33 @@
+"""`python -m app evaluate reader` with the reader that the project ships."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from app.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+MODEL = ROOT / "data" / "models" / "reader"
+
+
+def test_a_set_that_is_not_there_is_named(tmp_path, capsys):
+    asked = ["evaluate", "reader", "--questions", str(tmp_path), "--output", str(tmp_path / "o")]
+    assert main([*asked, "--sets", "poems"]) == 1
+    assert "has no poems.jsonl" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (MODEL / "prompt.json").is_file(), reason="no reader in data/models")
+def test_figures_of_a_set(shared, tmp_path, capsys):
+    pytest.importorskip("zstandard")
+    output = tmp_path / "run.json"
+    asked = ["evaluate", "reader", "--questions", str(shared / "eval"), "--sets", "paper_pairs"]
+    asked += ["--limit", "6", "--modes", "quote", "short", "--model", str(MODEL)]
+    assert main([*asked, "--output", str(output)]) == 0
+    shown = capsys.readouterr().out
+    assert "| paper_pairs | best sentence |" in shown and "| paper_pairs | short |" in shown
+    record = json.loads(output.read_text())
+    assert len(record["rows"]) == 6 * 4 and len(record["summary"]) == 4
+    quotes = [row for row in record["rows"] if row["mode"] == "quote"]
+    assert all(row["verbatim"] for row in quotes)
