@@ -36,12 +36,21 @@ def add_parser(subparsers: "argparse._SubParsersAction") -> None:
     _add_data(leave)
     leave.add_argument("--evaluation", type=Path, required=True, help="folder of *.jsonl(.zst)")
     leave.add_argument("--papers", type=Path, nargs="*", default=[], help="PDFs to keep out")
+    look = tasks.add_parser("look", help="count the rows of each kind and show one, before a run")
+    _add_data(look, out=False)
+    look.add_argument("--tokens", type=positive, default=2048, help="of a row (default: 2048)")
+    look.add_argument("--seed", type=int, default=0)
+    ship = tasks.add_parser("export", help="average models and write the reader in int8")
+    ship.add_argument("--models", type=Path, nargs="+", required=True, help="folders of weights")
+    ship.add_argument("--reader", type=Path, default=Path(MODEL), help="of tokenizer and form")
+    ship.add_argument("--out", type=Path, required=True, help="must not exist yet")
     parser.set_defaults(run=run)
 
 
-def _add_data(parser: argparse.ArgumentParser) -> None:
+def _add_data(parser: argparse.ArgumentParser, *, out: bool = True) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with corpus/ and qa/")
-    parser.add_argument("--out", type=Path, required=True, help="what is written")
+    if out:
+        parser.add_argument("--out", type=Path, required=True, help="what is written")
     parser.add_argument(
         "--reader", type=Path, default=Path(MODEL), help="folder of tokenizer and prompt form"
     )
@@ -80,7 +89,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do the task."""
-    {"tokenizer": _tokenizer, "leave-out": _leave_out}.get(args.task, _train)(args)
+    tasks = {"tokenizer": _tokenizer, "leave-out": _leave_out, "look": _look, "export": _export}
+    tasks.get(args.task, _train)(args)
     return 0
 
 
@@ -192,3 +202,17 @@ def _leave_out(args: argparse.Namespace) -> None:
         found += [id for id, _ in shared]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text("".join(f"{id}\n" for id in found), encoding="utf-8")
+
+
+def _look(args: argparse.Namespace) -> None:
+    from app.train.look import inspected
+    from app.train.phases import PRETRAIN
+
+    for line in inspected(_maker(args), PRETRAIN):
+        print(line)
+
+
+def _export(args: argparse.Namespace) -> None:
+    from app.train.export import export
+
+    print(f"{export(args.models, args.reader, args.out)}: the reader in int8")

@@ -158,3 +158,17 @@ def test_the_schedule():
 def test_settings_that_cannot_be_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         TrainConfig(**changes)
+
+
+def test_triton_kernels_train_as_the_native_ones_do():
+    pytest.importorskip("triton")
+    ids, weights = rows(count=1, tokens=24)
+    results = []
+    for kernels in ("native", "triton"):
+        model = small(torch.float32, conv1d_kernel_size=4, scale=0.2, chunk_size=16)
+        model.requires_grad_(True).kernels = kernels
+        loss = PackedLoss(model, start_id=START)(ids, weights.float())
+        loss.backward()
+        results.append((loss.detach(), model.blocks[0].mlstm.gates.weight.grad))
+    for got, wanted in zip(*results):
+        torch.testing.assert_close(got, wanted, rtol=1e-3, atol=1e-4)
