@@ -114,6 +114,12 @@ def test_a_recurring_span_is_blanked_and_found_elsewhere():
     assert all(spans.recurring_span([DOGS, BIRDS], random.Random(s)) is None for s in SEEDS)
 
 
+def test_a_span_is_never_a_part_of_a_number():
+    text = ["They gave 2.05 mg of salt daily.", "Later 3.05 mg of salt daily was given."]
+    for _, ask in made(spans.recurring_span, text):
+        assert not ask.answer.startswith("05") and "2.____" not in ask.question
+
+
 def test_a_span_that_is_taken_away_is_refused():
     again = "Nobody feeds the grey cats of Altmünster when ovens cool."
     found = [

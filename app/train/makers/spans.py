@@ -51,13 +51,21 @@ def _recurring(sentences: Sequence[str]) -> list[tuple[str, list[tuple[int, int]
     places: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     for number, sentence in enumerate(sentences):
         words = list(WORD.finditer(sentence))
-        edges = [not is_stop(word[0]) for word in words]
+        begins = [_loose(sentence, w.start() - 1) and not is_stop(w[0]) for w in words]
+        ends = [_loose(sentence, w.end()) and not is_stop(w[0]) for w in words]
         for first in range(len(words)):
             for last in range(first, min(first + 5, len(words))):
-                if edges[first] and edges[last] and (last > first or len(words[first][0]) > 3):
+                if begins[first] and ends[last] and (last > first or len(words[first][0]) > 3):
                     span = sentence[words[first].start() : words[last].end()]
                     places[span].append((number, words[first].start()))
     return [(s, p) for s, p in places.items() if len(p) <= 5 and len({n for n, _ in p}) > 1]
+
+
+def _loose(sentence: str, at: int) -> bool:
+    """Whether the character at a word's edge does not tie it to more: 2.0, 1/2, C++ are whole."""
+    if not 0 <= at < len(sentence) - 1:
+        return True
+    return sentence[at] in ' ()[]"“”;:?!' or (sentence[at] in ",." and sentence[at + 1] == " ")
 
 
 def _worth(span: str) -> float:

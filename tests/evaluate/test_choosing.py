@@ -1,0 +1,67 @@
+"""The order of sentences against one that is seen: a reader and cosines that disagree."""
+
+import json
+
+import pytest
+from tests.answer.fakes import FakeReader, FakeRetriever, passage
+
+from app.evaluate import choosing
+
+GATES = "The forget gate of every block stays open at the start."
+WIDTH = "The width of the model is 768 in all of its blocks."
+LAKES = "A valley in the north of the land has seven deep lakes."
+QUESTION = choosing.Question("1", "a.pdf", "How wide?", WIDTH)
+
+
+class Stub:
+    """A library with one retriever; remembers what it was asked for."""
+
+    def __init__(self, *sentences, cosines):
+        self.found = FakeRetriever([passage(*sentences)], cosines)
+
+    def retriever(self, name, **settings):
+        self.settings = settings
+        return self.found
+
+
+def test_right_sentences_hold_the_evidence_or_are_held_by_it():
+    assert choosing.is_right(f"As said, {WIDTH}", WIDTH)
+    assert choosing.is_right("The width of the model is 768", WIDTH)
+    assert not choosing.is_right(LAKES, WIDTH) and not choosing.is_right("The width", WIDTH)
+
+
+def test_ranks_by_hand():
+    library = Stub(GATES, WIDTH, LAKES, cosines={GATES: 0.9, WIDTH: 0.6, LAKES: 0.3})
+    reader = FakeReader({GATES: -2.0, WIDTH: -1.0, LAKES: -3.0})
+    (row,) = choosing.evaluate(library, [QUESTION], reader, "similarity")
+    # both: GATES and WIDTH have standardised sums 0 + 1.22 and 1.22 + 0: the first in the text
+    assert row.ranks == {"likelihood": 1, "similarity": 2, "both": 2} and row.retrieved
+    assert row.first == GATES and not row.declined and row.answerable
+    assert library.settings == {"k": 3, "papers": ("a.pdf",)}
+
+
+def test_the_summary_counts_only_what_could_be_chosen():
+    def row(ranks, answerable=True, declined=False):
+        return choosing.Row(
+            "1", "a", answerable, dict(zip(choosing.ORDERS, ranks)), declined, "", ""
+        )
+
+    rows = [row((1, 2, 1)), row((3, 1, 2)), row((None, None, None), declined=True)]
+    rows.append(row((None, None, None), answerable=False, declined=True))
+    by = {record["order"]: record for record in choosing.summary(rows)}
+    assert [by["both"][f"right@{k}"] for k in (1, 2, 3)] == [0.5, 1.0, 1.0]
+    assert [by["likelihood"][f"right@{k}"] for k in (1, 2, 3)] == [0.5, 0.5, 1.0]
+    assert by["similarity"]["over similarity"] == (0.0, 0.0) and by["both"]["n"] == 2
+    shares = choosing.declined(rows)
+    assert shares == pytest.approx({"answerable": 1 / 3, "unanswerable": 1.0, "retrieved": 2 / 3})
+    assert "| both | 2 | 50.0 (0.0 to 100.0) | 100.0 | 100.0 |" in choosing.table(list(by.values()))
+    assert choosing.summary(rows[2:]) == []
+
+
+def test_questions_of_a_file(tmp_path):
+    record = {"id": "1", "paper": "a.pdf", "question": "q", "evidence": "e", "answerable": True}
+    records = [record, {**record, "id": "2", "answerable": False, "evidence": None}]
+    path = tmp_path / "q.jsonl"
+    path.write_text("\n".join(json.dumps(r) for r in [*records, {**record, "paper": "b.pdf"}]))
+    found = choosing.read_questions(path, ["a.pdf"])
+    assert [(q.id, q.evidence) for q in found] == [("1", "e"), ("2", "")]
