@@ -11,10 +11,6 @@ if TYPE_CHECKING:
     from app.train.rows import RowMaker
     from app.train.schedule import TrainConfig
 
-# The default reader: 111 M weights, int8 under 115 MB. And one that a CPU trains in a minute.
-READER = {"embedding_dim": 768, "num_blocks": 12, "num_heads": 6, "ffn_dim": 2048}
-SMALLEST = {"embedding_dim": 64, "num_blocks": 2, "num_heads": 2, "ffn_dim": 128}
-
 
 def add_parser(subparsers: "argparse._SubParsersAction") -> None:
     """Add the command and what it can do to the parser."""
@@ -68,7 +64,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     for name, kind, value in (
         ("rows", positive, 128),
         ("first-rows", positive, 64),
-        ("micro", positive, 32),
+        ("micro", positive, 16),
         ("tokens", positive, 2048),
         ("peak", float, None),
         ("warm", positive, None),
@@ -135,21 +131,12 @@ def _schedule(args: argparse.Namespace) -> "TrainConfig":
 
 
 def _architecture(args: argparse.Namespace) -> "XLSTMConfig | None":
-    from app.model.config import XLSTMConfig
     from app.model.tokenizer import load_tokenizer
+    from app.train.run import architecture
 
     if args.task == "tune":
         return None
-    tokenizer = load_tokenizer(args.reader)
-    return XLSTMConfig(
-        **(SMALLEST if args.smallest else READER),
-        vocab_size=tokenizer.vocab_size,
-        qk_dim_factor=1.0,
-        conv1d_kernel_size=args.conv,
-        tie_word_embeddings=True,
-        bos_token_id=tokenizer.start,
-        eos_token_id=min(tokenizer.stop_ids, default=None),
-    )
+    return architecture(load_tokenizer(args.reader), smallest=args.smallest, conv=args.conv)
 
 
 def _train(args: argparse.Namespace) -> None:
@@ -162,7 +149,7 @@ def _train(args: argparse.Namespace) -> None:
         PRETRAIN if args.task == "pretrain" else TUNE,
         _schedule(args),
         args.out,
-        architecture=_architecture(args),
+        fresh=_architecture(args),
         start_from=args.init if args.task == "tune" else None,
         options=options,
         say=lambda line: print(line, flush=True),

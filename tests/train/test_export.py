@@ -6,11 +6,14 @@ from tests.train.toy import TINY, toy_maker
 
 from app.answer.reader import load_reader
 from app.model.checkpoint import load_model
+from app.model.config import XLSTMConfig
 from app.model.save import save_model
+from app.model.tokenizer import load_tokenizer
+from app.model.xlstm import XLSTM
 from app.train.export import averaged, export
 from app.train.look import inspected
 from app.train.phases import ANSWERING, Phase, mix
-from app.train.run import fresh_model
+from app.train.run import architecture, fresh_model
 
 
 def saved(folder, seed, config=TINY):
@@ -53,3 +56,16 @@ def test_a_look_shows_every_kind_that_is_read(tmp_path):
     assert text.count("<|bos|>") >= 3 and "<|quote|>" in text
     with pytest.raises(ValueError, match="makes no row"):
         list(inspected(toy_maker(tmp_path, tokens=33), [Phase(1.0, mix(0, 1), ANSWERING)]))
+
+
+def test_the_default_architecture_is_the_readers(tmp_path):
+    tokenizer = load_tokenizer(toy_maker(tmp_path).reader)
+    config = architecture(tokenizer)
+    reader = XLSTMConfig(**{**config.__dict__, "vocab_size": 24_576})
+    with torch.device("meta"):
+        weights = sum(weight.numel() for weight in XLSTM(reader).parameters())
+    # q, k, v, o, out: 5 E^2; feed-forward: 3 E U; gates: 12 (E + 1); convolution 4 E; norms 3 E
+    block = 5 * 768**2 + 3 * 768 * 2048 + 12 * 769 + 7 * 768
+    assert weights == 24_576 * 768 + 12 * block + 768 == 111_062_928
+    assert architecture(tokenizer, conv=0).conv1d_kernel_size == 0
+    assert (config.bos_token_id, config.eos_token_id) == (1, 0)
