@@ -1,4 +1,4 @@
-"""A conversation about papers: follow-up questions are completed, and the reader reads on.
+"""A conversation about papers: follow-up questions are completed; a reader may read on.
 
 What was carried over is said with every answer, and nothing is kept outside of the object.
 """
@@ -32,11 +32,13 @@ class Chat:
     leans on (`followup.self_contained`, rules without a model), and the answer shows what was
     searched for. That form is also what the reader is asked.
 
-    The reader goes on from the state that the last answer left: earlier questions, passages and
-    answers are in it and are not read again. That state has one size however long the talk, but
-    the reader was trained on single questions within `context_tokens` tokens, never on
-    conversations: so the state is dropped, and the next question read afresh, before more than
-    that is read, and it is the completed question that makes a follow-up work, not the state.
+    A reader trained for it (`continues` in its prompt.json) goes on from the state that the last
+    answer left, so that earlier questions, passages and answers are in it without being read
+    again; that state has one size however long the talk, and is dropped before more is read than
+    `context_tokens`. The default reader was trained on single questions and is not such a one:
+    carried on, it chose the right sentence half as often and would have declined nearly always
+    (data/experiments/answer.md). It reads each question afresh, and it is the completed question
+    that makes a follow-up work.
 
     Attributes:
         turns: The answers so far.
@@ -49,7 +51,7 @@ class Chat:
         *,
         mode: str | None = None,
         k: int | None = None,
-        carry: bool = True,
+        carry: bool | None = None,
     ) -> None:
         """Start a conversation.
 
@@ -58,10 +60,11 @@ class Chat:
             reader: The local model.
             mode: As in `ask`.
             k: How many passages a question.
-            carry: Whether the reader goes on from its state; if not, each question is read afresh.
+            carry: Whether the reader goes on from its state; None as its prompt.json says.
         """
         self.turns: list[Answer] = []
-        self._retriever, self._mode, self._k, self._carry = retriever, mode, k, carry
+        self._retriever, self._mode, self._k = retriever, mode, k
+        self._carry = reader.spec.continues if carry is None else carry
         self._reader = ReadingOn(reader)
         self._last: Followup | None = None
 

@@ -121,7 +121,8 @@ def caption(comparison: "Comparison") -> str:
     first = comparison.answers[0]
     return (
         f"One column per retriever, read by {first.model} in mode {first.mode}. [n] is a passage's "
-        "rank, p. the page of the PDF; the marked words are the evidence."
+        "rank, p. the page of the PDF; the marked words are the evidence. The question is embedded "
+        "once, in the first column's time."
     )
 
 

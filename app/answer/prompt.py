@@ -29,7 +29,11 @@ class PromptTokenizer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PromptSpec:
-    """How a reader was trained to be asked; the fields are those of its prompt.json."""
+    """How a reader was trained to be asked; the fields are those of its prompt.json.
+
+    `continues`, which may be missing there, says that it was trained to read a next question after
+    an answer.
+    """
 
     tokens: Mapping[str, str]
     styles: Mapping[str, str]
@@ -46,6 +50,7 @@ class PromptSpec:
     default_mode: str
     evidence_length_offset: float
     evidence_weights: Mapping[str, float]
+    continues: bool = False
 
     @classmethod
     def load(cls, folder: str | Path) -> "PromptSpec":
@@ -76,10 +81,10 @@ class PromptSpec:
         if raw.get("format") != FORMAT:
             raise ValueError(f"{where}: format {raw.get('format')!r}; this version reads {FORMAT}")
         names = list(cls.__dataclass_fields__)
-        missing = [name for name in names if name not in raw]
+        missing = [name for name in names if name not in raw and name != "continues"]
         if missing:
             raise ValueError(f"{where} lacks {', '.join(missing)}")
-        values = {name: raw[name] for name in names}
+        values = {name: raw[name] for name in names if name in raw}
         spec = cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
         roles = {part for part in (*spec.template, *spec.passage_template) if "{" not in part}
         unknown = sorted((roles | {"evidence", "refusal"}) - set(spec.tokens))

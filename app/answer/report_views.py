@@ -72,14 +72,15 @@ def report_html(report: "Report", base: str = ".") -> str:
     ]
     if len(names) > 1:
         parts.append(html.table(HOW["pairs"], ["", *names], list(pair_rows(report)), "wide"))
-    parts += [
+    each = (
         html.details(
             html.escape(f"{number}. {one.question}"),
             compare_views.comparison_body(one, base),
             opened=number == 1,
         )
         for number, one in enumerate(report.comparisons, 1)
-    ]
+    )
+    parts.append(html.tag("div", *each, class_="each"))
     return html.container(*parts, label="Comparison of retrievers over questions")
 
 

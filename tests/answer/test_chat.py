@@ -42,8 +42,8 @@ def test_a_follow_up_is_completed_for_the_search_and_says_so(retriever):
     assert "searched for" not in str(first) + first.to_markdown() + first.to_html()
 
 
-def test_the_reader_goes_on_from_its_state(retriever):
-    reader = FakeReader(writes=["It is new."])
+def test_a_reader_that_continues_goes_on_from_its_state(retriever):
+    reader = FakeReader(writes=["It is new."], continues=True)
     chat = Chat(retriever, reader, mode="short")
     chat.ask(FIRST), chat.ask(SECOND)
     assert reader.states == [None, (A, "short", "It is new.")]
@@ -51,29 +51,29 @@ def test_the_reader_goes_on_from_its_state(retriever):
 
 def test_in_quote_mode_the_state_holds_the_evidence(retriever):
     reader = FakeReader()
-    chat = Chat(retriever, reader)
+    chat = Chat(retriever, reader, carry=True)
     chat.ask(FIRST), chat.ask(SECOND)
     assert reader.states == [None, (A, "", "")]
 
 
 def test_the_state_is_dropped_before_more_is_read_than_the_reader_was_trained_on(retriever):
     length = len(FakeReader().prompt(FIRST, retriever.passages).ids)
-    reader = FakeReader(context_tokens=2 * (length + ROOM) + ROOM)
+    reader = FakeReader(context_tokens=2 * (length + ROOM) + ROOM, continues=True)
     chat = Chat(retriever, reader)
     for _ in range(4):
         chat.ask(FIRST)
     assert [state is None for state in reader.states] == [True, False, True, False]
 
 
-def test_it_can_read_each_question_afresh(retriever):
+def test_a_reader_that_was_not_trained_to_continue_reads_each_question_afresh(retriever):
     reader = FakeReader()
-    chat = Chat(retriever, reader, carry=False)
+    chat = Chat(retriever, reader)
     chat.ask(FIRST), chat.ask(SECOND)
     assert reader.states == [None, None] and retriever.asked[1] == COMPLETED
 
 
 def test_an_answer_without_passages_leaves_the_state(retriever):
-    reader = FakeReader()
+    reader = FakeReader(continues=True)
     chat = Chat(retriever, reader)
     chat.ask(FIRST)
     found, retriever.passages = retriever.passages, []
