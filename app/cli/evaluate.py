@@ -2,11 +2,16 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from app.cli.options import MODEL, positive
+from app.cli.options import MODEL, add_library_options, open_library, positive
+
+if TYPE_CHECKING:
+    from app.evaluate import beir, retrieval
 
 SETS = ("nq-gold", "squad2", "covid-qa", "bioasq", "qasper", "paper_pairs")
 MODES = ("quote", "short", "sentence", "bullets")
+RETRIEVERS_COMPARED = ("hybrid", "similarity", "sentence", "bm25", "mmr", "compression")
 
 
 def add_parser(subparsers: "argparse._SubParsersAction") -> None:
@@ -24,6 +29,32 @@ def add_parser(subparsers: "argparse._SubParsersAction") -> None:
     reader.add_argument("--embedder", help="a sentence-transformers model by path or name")
     reader.add_argument("--output", type=Path, required=True, help="JSON with every row")
     reader.set_defaults(run=run_reader)
+    _add_retrieval(tasks)
+
+
+def _add_retrieval(tasks: "argparse._SubParsersAction") -> None:
+    retrieval = tasks.add_parser(
+        "retrieval", help="pages and evidence that retrievers find, with bootstrap intervals"
+    )
+    retrieval.add_argument("--questions", type=Path, help="JSON lines about the papers")
+    retrieval.add_argument(
+        "--retrievers",
+        nargs="+",
+        default=list(RETRIEVERS_COMPARED),
+        help="names; a+b fuses two; the first is compared with each other",
+    )
+    retrieval.add_argument(
+        "--collections",
+        nargs="+",
+        default=[],
+        type=Path,
+        metavar="FOLDER/NAME",
+        help="texts in BEIR form: NAME-corpus.jsonl.zst, NAME-queries.jsonl.zst, NAME-qrels.tsv",
+    )
+    retrieval.add_argument("--output", type=Path, help="JSON with the row of every question")
+    retrieval.add_argument("--pictures", type=Path, help="folder for the drawn figures")
+    add_library_options(retrieval)
+    retrieval.set_defaults(run=run_retrieval)
 
 
 def run_reader(args: argparse.Namespace) -> int:
@@ -44,3 +75,51 @@ def run_reader(args: argparse.Namespace) -> int:
         print(f"{name}: {len(asked)} questions", flush=True)
     print(table(summary(rows)))
     return 0
+
+
+def run_retrieval(args: argparse.Namespace) -> int:
+    """Evaluate on the papers and on the collections, print the tables, write what was asked for."""
+    from app.evaluate import retrieval
+
+    if not (args.questions or args.collections):
+        raise ValueError("name --questions about the papers, or --collections of texts")
+    rows = _on_papers(args) if args.questions else []
+    texts = _on_collections(args)
+    if len(args.retrievers) > 1:
+        print(retrieval.differences(rows, texts))
+    if args.output:
+        settings = {key: str(value) for key, value in vars(args).items() if key != "run"}
+        retrieval.write(args.output, rows, settings, texts)
+    return 0
+
+
+def _on_papers(args: argparse.Namespace) -> "list[retrieval.Row]":
+    from app.evaluate import retrieval
+
+    library = open_library(args)
+    questions = retrieval.read_questions(args.questions, [paper.file for paper in library.papers])
+    if not questions:
+        raise ValueError(f"{args.questions} has no answerable question about these papers")
+    rows = retrieval.evaluate(library, questions, args.retrievers, ("main",))
+    print(retrieval.table(retrieval.summary(rows)) + "\n")
+    if args.pictures:
+        from app.evaluate.figures import draw_budgets, draw_scores
+
+        draw_budgets(retrieval.summary(rows), args.pictures / "evidence-by-budget.png")
+        draw_scores(library, questions, args.pictures / "scores.png")
+    return rows
+
+
+def _on_collections(args: argparse.Namespace) -> "list[beir.Row]":
+    from app import load_embedder
+    from app.evaluate import beir
+    from app.retrieve.texts import library_of_texts
+
+    rows, embedder = [], load_embedder(args.embedder)
+    for path in args.collections:
+        collection = beir.read_collection(path.parent, path.name)
+        library = library_of_texts(path.name, collection.texts, args.index, embedder)
+        rows += beir.evaluate(library, collection, args.retrievers)
+        print(beir.table(beir.summary(rows[-len(collection.queries) * len(args.retrievers) :])))
+        print()
+    return rows

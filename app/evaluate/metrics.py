@@ -6,7 +6,7 @@ Nothing here knows a retriever, a library or a file.
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -67,6 +67,34 @@ def auroc(positive: Sequence[float], negative: Sequence[float]) -> float:
     """Chance that a positive's score is above a negative's; equal scores count half."""
     above = np.subtract.outer(np.asarray(positive, float), np.asarray(negative, float))
     return float(np.mean((above > 0) + 0.5 * (above == 0)))
+
+
+def best_f1(positive: Sequence[float], negative: Sequence[float]) -> tuple[float, float]:
+    """Threshold with the highest F1 where scores from it on are called positive, and that F1."""
+    found = [(f1(positive, negative, limit), limit) for limit in sorted(set(positive))]
+    best, limit = max(found, key=lambda pair: (pair[0], -pair[1]))
+    return limit, best
+
+
+def f1(positive: Sequence[float], negative: Sequence[float], threshold: float) -> float:
+    """F1 of calling positive what scores at least the threshold."""
+    right = sum(score >= threshold for score in positive)
+    wrong = sum(score >= threshold for score in negative)
+    return 2 * right / (len(positive) + right + wrong)
+
+
+def difference(
+    first: Mapping[Hashable, float], second: Mapping[Hashable, float]
+) -> tuple[float, float, float]:
+    """Mean of first less second over the same questions, with its paired 95 % interval.
+
+    Raises:
+        ValueError: the questions are not the same.
+    """
+    if first.keys() != second.keys():
+        raise ValueError("a paired difference needs the same questions on both sides")
+    values = [first[key] - second[key] for key in first]
+    return sum(values) / len(values), *interval(values)
 
 
 def interval(

@@ -4,13 +4,14 @@ It asks no reader, changes nothing it is given, and keeps the row of every quest
 """
 
 import json
+import statistics
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from app.evaluate import metrics
+from app.evaluate import beir, metrics
 from app.evaluate.machine import describe
 from app.papers.records import Passage
 from app.retrieve.library import Library
@@ -18,7 +19,8 @@ from app.show.text import markdown_table
 
 DEPTH = 10
 CUTS = (1, 3, 5, 10)
-BUDGETS = (500, 1_000, 2_000)
+BUDGETS = (500, 1_000, 1_500, 2_000, 3_000)
+WITH_INTERVAL = ("page@5", "mrr", "evidence in 1000", "evidence in 2000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ def joined(passages: Iterable[Passage], budget: int) -> str:
 
 
 def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """One record for each retriever and scope: shares from 0 to 1, with the interval of the MRR."""
+    """One record for each retriever and scope: means from 0 to 1, each with its 95 % interval."""
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.retriever, row.scope), []).append(row)
@@ -130,39 +132,78 @@ def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def _measures(group: Sequence[Row]) -> dict[str, Any]:
-    ranks = [row.page_rank for row in group]
-    reciprocal = [1 / rank if rank else 0.0 for rank in ranks]
-    measures: dict[str, Any] = {f"page@{k}": metrics.share_within(ranks, k) for k in CUTS}
-    measures["mrr"] = metrics.mean_reciprocal_rank(ranks)
-    measures["mrr_interval"] = metrics.interval(reciprocal)
+    values: dict[str, list[float]] = {
+        f"page@{k}": [row.page_rank is not None and row.page_rank <= k for row in group]
+        for k in CUTS
+    }
+    values["mrr"] = [metrics.reciprocal(row.page_rank) for row in group]
     for i, k in enumerate(CUTS):
-        measures[f"evidence@{k}"] = sum(row.evidence[i] for row in group) / len(group)
+        values[f"evidence@{k}"] = [row.evidence[i] for row in group]
     for i, budget in enumerate(BUDGETS):
-        measures[f"evidence in {budget}"] = sum(row.within[i] for row in group) / len(group)
-    measures["milliseconds"] = 1e3 * sum(row.seconds for row in group) / len(group)
+        values[f"evidence in {budget}"] = [row.within[i] for row in group]
+    measures: dict[str, Any] = {key: sum(each) / len(each) for key, each in values.items()}
+    measures |= {f"{key}_interval": metrics.interval(each) for key, each in values.items()}
+    measures["milliseconds"] = 1e3 * statistics.median(row.seconds for row in group)
     return measures
 
 
 def table(records: Sequence[dict[str, Any]]) -> str:
-    """The summary as a Markdown table, shares in per cent."""
-    keys = [key for key in records[0] if key not in ("retriever", "scope", "n", "mrr_interval")]
+    """The summary as a Markdown table: shares in per cent, some with their intervals."""
+    other = ("retriever", "scope", "n", "milliseconds")
+    keys = [key for key in records[0] if key not in other and not key.endswith("_interval")]
     lines = []
     for record in records:
-        low, high = record["mrr_interval"]
-        shown = {key: f"{100 * record[key]:.1f}" for key in keys}
-        shown["mrr"] = f"{record['mrr']:.3f} ({low:.3f}-{high:.3f})"
-        shown["milliseconds"] = f"{record['milliseconds']:.1f}"
-        lines.append([record["retriever"], record["scope"], *(shown[key] for key in keys)])
-    return markdown_table(["retriever", "papers searched", *keys], lines)
+        cells = [_cell(record, key) for key in keys]
+        time_taken = f"{record['milliseconds']:.0f}"
+        lines.append([record["retriever"], record["scope"], *cells, time_taken])
+    return markdown_table(["retriever", "papers searched", *keys, "milliseconds"], lines)
 
 
-def write(path: Path, rows: Sequence[Row], settings: dict[str, Any]) -> None:
-    """One JSON file: machine, settings, summary and the row of every question."""
+def _cell(record: dict[str, Any], key: str) -> str:
+    factor, places = (1, 3) if key == "mrr" else (100, 1)
+    shown = f"{factor * record[key]:.{places}f}"
+    if key in WITH_INTERVAL:
+        low, high = (f"{factor * end:.{places}f}" for end in record[f"{key}_interval"])
+        shown += f" ({low}-{high})"
+    return shown
+
+
+def write(
+    path: Path, rows: Sequence[Row], settings: dict[str, Any], texts: Sequence[beir.Row] = ()
+) -> None:
+    """One JSON file: machine, settings, summaries, and the row of every question."""
     record = {
         "machine": describe(),
         "settings": settings,
         "summary": summary(rows),
         "rows": [asdict(row) for row in rows],
+        "collections": {"summary": beir.summary(texts), "rows": [asdict(row) for row in texts]},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def pooled(
+    rows: Sequence[Row], texts: Sequence[beir.Row]
+) -> dict[str, dict[tuple[str, str], float]]:
+    """Reciprocal rank of each question by retriever: pages of all papers, and texts."""
+    found: dict[str, dict[tuple[str, str], float]] = {}
+    for row in rows:
+        if row.scope == "all":
+            key = ("papers", row.id)
+            found.setdefault(row.retriever, {})[key] = metrics.reciprocal(row.page_rank)
+    for text in texts:
+        key = (text.collection, text.id)
+        found.setdefault(text.retriever, {})[key] = metrics.reciprocal(text.rank)
+    return found
+
+
+def differences(rows: Sequence[Row], texts: Sequence[beir.Row]) -> str:
+    """MRR of the first retriever less that of each other, pooled, as a Markdown table."""
+    (name, first), *others = pooled(rows, texts).items()
+    lines = []
+    for other, second in others:
+        mean, low, high = metrics.difference(first, second)
+        cells = [f"{mean:+.3f} ({low:+.3f} to {high:+.3f})", str(len(first))]
+        lines.append([f"{name} less {other}", *cells])
+    return markdown_table(["MRR, all questions pooled", "difference", "questions"], lines)

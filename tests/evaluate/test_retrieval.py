@@ -42,8 +42,8 @@ def test_rows_and_summary_by_hand():
     everywhere, inside = retrieval.evaluate(library, [QUESTION], ["stub"], ["main"])
     assert (everywhere.page_rank, inside.page_rank) == (3, 2)  # pages b3, a6, a7; a6, a7
     assert everywhere.evidence == (False, True, True, True)
-    assert everywhere.within == (False, False, False)  # 5,700 characters of b.pdf come before
-    assert inside.within == (True, True, True)
+    assert everywhere.within == (False,) * 5  # 5,700 characters of b.pdf come before
+    assert inside.within == (True,) * 5
     assert library.asked[0] == ("stub", {"k": 10, "parts": ("main",), "papers": ()})
     first, second = retrieval.summary([everywhere, inside])
     assert (first["page@1"], first["page@3"], first["mrr"]) == (0, 1, pytest.approx(1 / 3))
