@@ -3,8 +3,10 @@
 It knows no chunk, no paper and no vector.
 """
 
+import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,6 +55,7 @@ class WordIndex:
         # the empty word: a library without a single term can be indexed too
         rows = [row or [""] for row in terms(texts)]
         self._index.index(rows, show_progress=False)
+        self._texts, self._holders = len(rows), Counter(word for row in rows for word in set(row))
 
     def scores(self, question: str) -> np.ndarray:
         """Score (n,) float32 of each text, from 0: none of the question's words is in it."""
@@ -61,3 +64,18 @@ class WordIndex:
         if not known:
             return np.zeros(self._index.scores["num_docs"], dtype=np.float32)
         return self._index.get_scores(known)
+
+    def cover(self, question: str, texts: Sequence[str]) -> np.ndarray:
+        """Share (n,) float64, from 0 to 1, of the question's words that each of n texts has.
+
+        Each word weighs by how rare it is in the library, as in BM25; 0 for a question without any.
+        """
+        (words,) = terms([question])
+        weights = {word: self._rarity(word) for word in words}
+        total = sum(weights.values()) or 1.0
+        found = [sum(weights.get(word, 0.0) for word in set(row)) for row in terms(texts)]
+        return np.array(found) / total
+
+    def _rarity(self, word: str) -> float:
+        holders = self._holders[word]
+        return math.log(1 + (self._texts - holders + 0.5) / (holders + 0.5))

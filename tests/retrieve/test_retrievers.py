@@ -99,13 +99,16 @@ def test_compression_leaves_out_what_does_not_bear_on_the_question(library):
     assert all(p.kept is not None and len(p.kept) < len(p.chunk.sentences) for p in passages)
 
 
-def test_compression_scores_mix_sentence_and_chunk(library, embedder):
-    settings = {"k": 1, "neighbours": 0, "weight": 0.25}
+@pytest.mark.parametrize("words", [0, 0.5])
+def test_compression_scores_mix_sentence_chunk_and_words(library, embedder, words):
+    settings = {"k": 1, "neighbours": 0, "weight": 0.25, "words": words}
     passage = library.retriever("compression", **settings).search(QUESTION)[0]
     query = embedder.encode_question(QUESTION)
     sentence = max(library.sentence_vectors(passage.chunk.id) @ query)
     chunk = library.vector(passage.chunk.id) @ query
-    assert np.isclose(passage.score, 0.25 * sentence + 0.75 * chunk)
+    # gates, decide and memory: "Gates decide what a memory keeps." has them all
+    assert passage.kept[0] == 0
+    assert np.isclose(passage.score, 0.25 * sentence + 0.75 * chunk + words)
 
 
 def test_compression_is_never_empty_where_similarity_is_not(library):

@@ -36,3 +36,13 @@ def test_scores_by_hand():
 
 def test_texts_without_words_are_found_by_none():
     assert WordIndex(["...", "!"]).scores("gates").tolist() == [0, 0]
+
+
+def test_cover_weighs_rare_words_more():
+    index = WordIndex(["gates open", "gates close", "gates"])
+    common, rare = math.log(1 + 0.5 / 3.5), math.log(1 + 2.5 / 1.5)  # in three and in one of three
+    got = index.cover("Which gates close?", ["the gates", "it closes", "a gate closing", "rain"])
+    total = common + rare
+    assert np.allclose(got, [common / total, rare / total, 1, 0])
+    assert index.cover("the of", ["gates"]).tolist() == [0]
+    assert index.cover("zebra gates", ["zebra"])[0] > 0.9  # in no text: the rarest
