@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.cli import choosing
 from app.cli.options import MODEL, add_library_options, open_library, positive
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def add_parser(subparsers: "argparse._SubParsersAction") -> None:
     reader.add_argument("--output", type=Path, required=True, help="JSON with every row")
     reader.set_defaults(run=run_reader)
     _add_retrieval(tasks)
+    choosing.add_task(tasks)
 
 
 def _add_retrieval(tasks: "argparse._SubParsersAction") -> None:

@@ -31,3 +31,20 @@ def test_figures_of_a_set(shared, tmp_path, capsys):
     assert len(record["rows"]) == 6 * 4 and len(record["summary"]) == 4
     quotes = [row for row in record["rows"] if row["mode"] == "quote"]
     assert all(row["verbatim"] for row in quotes)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (MODEL / "prompt.json").is_file(), reason="no reader in data/models")
+def test_the_order_of_sentences_on_a_paper(shared, tmp_path, capsys):
+    questions = tmp_path / "q.jsonl"
+    lines = (shared / "eval" / "pdf_questions.jsonl").read_text(encoding="utf-8").split("\n")
+    kept = [line for line in lines if '"paper": "batchnorm' in line][:4]
+    questions.write_text("\n".join(kept))
+    paper = shared / "papers" / "batchnorm-1502.03167v2.pdf"
+    output = tmp_path / "run.json"
+    asked = ["evaluate", "choosing", "--questions", str(questions), "--papers", str(paper)]
+    asked += ["--index", str(tmp_path / "index"), "--model", str(MODEL), "--output", str(output)]
+    assert main(asked) == 0
+    record = json.loads(output.read_text())
+    assert len(record["rows"]) == len(kept) == 4
+    assert "with evidence retrieved" in capsys.readouterr().out
