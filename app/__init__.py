@@ -26,10 +26,8 @@ _HOMES = {
     "load_embedder": "app.retrieve.embed",
     "load_reader": "app.answer.reader",
     "Chat": "app.answer.chat",
-    "Chat": "app.answer.chat",
     "ask": "app.answer.answer",
     "compare": "app.answer.compare",
-    "watch": "app.answer.live",
     "watch": "app.answer.live",
 }
 __all__ = sorted(_HOMES)

@@ -172,6 +172,9 @@ class Answer:
     def _repr_html_(self) -> str:
         return self.to_html()
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))  # what a notebook keeps beside the HTML
+
     def __str__(self) -> str:
         return views_text.answer_text(self)
 
