@@ -1,6 +1,8 @@
 """`python -m app evaluate`: figures on questions whose answers are known."""
 
 import argparse
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +59,14 @@ def _add_retrieval(tasks: "argparse._SubParsersAction") -> None:
     retrieval.add_argument("--pictures", type=Path, help="folder for the drawn figures")
     add_library_options(retrieval)
     retrieval.set_defaults(run=run_retrieval)
+
+    refusal = tasks.add_parser("refusal", help="how well unanswerable questions can be told")
+    refusal.add_argument("--questions", type=Path, required=True, help="JSON lines on the papers")
+    refusal.add_argument("--retriever", default="hybrid", help="default: hybrid")
+    refusal.add_argument("--model", default=MODEL, help=f"folder of the reader (default: {MODEL})")
+    refusal.add_argument("--output", type=Path, help="JSON lines with the signals of each question")
+    add_library_options(refusal)
+    refusal.set_defaults(run=run_refusal)
 
 
 def run_reader(args: argparse.Namespace) -> int:
@@ -125,3 +135,22 @@ def _on_collections(args: argparse.Namespace) -> "list[beir.Row]":
         print(beir.table(beir.summary(rows[-len(collection.queries) * len(args.retrievers) :])))
         print()
     return rows
+
+
+def run_refusal(args: argparse.Namespace) -> int:
+    """Print how well each signal, and all together, tell what cannot be answered."""
+    from app import load_reader
+    from app.evaluate import refusal
+
+    library, known = open_library(args), []
+    for line in args.questions.read_text(encoding="utf-8").split("\n"):
+        if line.strip():
+            known.append(json.loads(line))
+    papers = {paper.file for paper in library.papers}
+    records = [record for record in known if record["paper"] in papers]
+    made = refusal.cases(library, records, load_reader(args.model), args.retriever)
+    if args.output:
+        args.output.write_text("".join(json.dumps(asdict(case)) + "\n" for case in made))
+    singles = [(name,) for name in refusal.SIGNALS]
+    print(refusal.table(made, [*singles, refusal.SIGNALS[1:3], refusal.SIGNALS[1:]]))
+    return 0

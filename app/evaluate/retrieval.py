@@ -177,10 +177,18 @@ def write(
         "settings": settings,
         "summary": summary(rows),
         "rows": [asdict(row) for row in rows],
-        "collections": {"summary": beir.summary(texts), "rows": [asdict(row) for row in texts]},
+        "collections": beir.summary(texts),
+        "collection rows": [asdict(row) for row in texts],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    lines = [f"{json.dumps(key)}: {_one_a_line(value)}" for key, value in record.items()]
+    path.write_text("{" + ",\n".join(lines) + "}\n", encoding="utf-8")
+
+
+def _one_a_line(value: object) -> str:
+    if not isinstance(value, list):
+        return json.dumps(value)
+    return "[" + ",\n ".join(json.dumps(each) for each in value) + "]"
 
 
 def pooled(

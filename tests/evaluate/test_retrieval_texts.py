@@ -119,7 +119,7 @@ def test_the_command_over_papers_and_texts(folder, capsys):
     assert "hybrid less bm25" in shown
     record = json.loads(output.read_text())
     assert len(record["rows"]) == 4 * len({row["id"] for row in record["rows"]})
-    assert record["collections"]["rows"][0]["rank"] == 1
+    assert record["collection rows"][0]["rank"] == 1
     assert {path.name for path in (folder / "pictures").iterdir()} == {
         "evidence-by-budget.png",
         "scores.png",
