@@ -40,17 +40,17 @@ class Limits(NamedTuple):
 class CompressionRetriever(Retriever):
     """The sentences of the best candidates that fit the question, with their neighbours.
 
-    A sentence's score is `weight` of its own cosine to the question and the rest of its chunk's,
-    and `words` times the share of the question's words that it has, rare ones weighing more; a
-    passage's is that of its best sentence. It is no cosine, and lies in [-1, 1 + words].
+    A text's fit is its cosine to the question, and `words` times the share of the question's words
+    that it has, rare ones weighing more. A sentence's score is `weight` of its own fit and the rest
+    of its chunk's; a passage's is that of its best sentence. It lies in [-1, 1 + words].
 
     Attributes:
         base: Name of the retriever that candidates come from, under the same filters.
         candidates: How many chunks are looked at.
         budget_chars: Most characters that all kept sentences have together; the best sentence is
             kept whatever its length, so that nothing is lost where the base found something.
-        weight: Share of the sentence's own cosine in the part of its score that is meaning.
-        words: Weight of the words that the sentence shares with the question.
+        weight: Share of the sentence's own fit in its score.
+        words: Weight of shared words in the fit; a cosine weighs 1.
         margin: How far below the best sentence's score one may lie and be chosen; no fixed score
             tells relevant from not.
         redundant: Cosine from which a sentence says the same as one that is kept already.
@@ -63,7 +63,7 @@ class CompressionRetriever(Retriever):
     candidates: int = Field(default=30, ge=1)
     budget_chars: int = Field(default=1_500, ge=1)
     weight: float = Field(default=0.5, ge=0, le=1)
-    words: float = Field(default=0.2, ge=0)
+    words: float = Field(default=0.3, ge=0)
     margin: float = Field(default=0.3, ge=0)
     redundant: float = 0.95
     neighbours: int = Field(default=1, ge=0)
@@ -92,13 +92,14 @@ class CompressionRetriever(Retriever):
         vectors = np.concatenate([self.library.sentence_vectors(chunk.id) for chunk in chunks])
         sizes = [len(chunk.sentences) for chunk in chunks]
         whole = np.array([self.library.vector(chunk.id) @ query for chunk in chunks])
+        whole += self.words * self.library.words.cover(question, [chunk.text for chunk in chunks])
         texts = [sentence.text for chunk in chunks for sentence in chunk.sentences]
-        meaning = self.weight * (vectors @ query) + (1 - self.weight) * np.repeat(whole, sizes)
+        own = vectors @ query + self.words * self.library.words.cover(question, texts)
         return Sentences(
             chunk=np.repeat(np.arange(len(chunks)), sizes),
             place=np.concatenate([np.arange(size) for size in sizes]),
             length=np.array([len(text) for text in texts]),
-            score=meaning + self.words * self.library.words.cover(question, texts),
+            score=self.weight * own + (1 - self.weight) * np.repeat(whole, sizes),
             vectors=vectors,
         )
 
