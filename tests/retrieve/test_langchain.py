@@ -72,10 +72,11 @@ def test_communitys_store_can_stand_in_for_ours(library, community):
     assert [document.id for document, _ in found] == [passage.chunk.id for passage in expected]
 
 
-def test_langchain_cores_store_can_stand_in_for_ours(library):
+@pytest.mark.parametrize("name", ["similarity", "mmr", "hybrid", "compression", "mmr+bm25"])
+def test_langchain_cores_store_can_stand_in_for_ours(library, name):
     from langchain_core.vectorstores import InMemoryVectorStore
 
-    retriever = library.retriever("similarity", k=3, papers=("a",))
+    retriever = library.retriever(name, k=3, papers=("a",))
     expected = retriever.search(QUESTION)
     library.store = InMemoryVectorStore(library.store.embeddings)
     library.store.add_documents([chunk_document(chunk) for chunk in library.chunks])

@@ -52,11 +52,15 @@ def test_every_page_shown_is_the_page_of_the_words(real, questions, name):
 
 
 def test_known_pages_are_found(real, questions):
-    rows = retrieval.evaluate(real, questions, ["similarity", "compression"], ["main"])
+    names = ["hybrid", "similarity", "bm25", "compression"]
+    rows = retrieval.evaluate(real, questions, names, ["main"])
     found = {(r["retriever"], r["scope"]): r for r in retrieval.summary(rows)}
-    # seen: 85.5 and 95.2 %; MRR .706 against .663; evidence 54.0 against 56.5 in twice the text
-    assert found["similarity", "all"]["page@5"] >= 0.82
-    assert found["similarity", "paper"]["page@5"] >= 0.92
-    assert found["compression", "all"]["mrr"] > found["similarity", "all"]["mrr"]
-    kept = found["compression", "all"]["evidence in 1000"]
-    assert kept >= found["similarity", "all"]["evidence in 1000"] + 0.08
+    # seen: 87.9 and 96.0 %; MRR .763 against .663 and .728; evidence in 1,000 characters 61 %
+    # against 56 % in the 2,000 of similarity
+    assert found["hybrid", "all"]["page@5"] >= 0.85
+    assert found["hybrid", "paper"]["page@5"] >= 0.92
+    assert found["hybrid", "all"]["mrr"] > found["similarity", "all"]["mrr"]
+    assert found["hybrid", "all"]["mrr"] > found["bm25", "all"]["mrr"]
+    for scope in ("all", "paper"):
+        kept = found["compression", scope]["evidence in 1000"]
+        assert kept >= found["similarity", scope]["evidence in 2000"]
