@@ -3,6 +3,7 @@
 A run is counted in words after NFKC, in small letters, without marks. Nothing is changed here.
 """
 
+import functools
 import json
 import re
 import unicodedata
@@ -14,6 +15,9 @@ from app.train.read import documents, open_lines, pairs
 
 EVIDENCE_RUN = 13  # words in common with the evidence of an evaluation question
 PASSAGE_RUN = 20  # words in common with an evaluation passage or a test paper
+# Every run of 13 words holds a part of 5 that begins at a multiple of 9: only those are looked up.
+_PART = 5
+_STEP = EVIDENCE_RUN - _PART + 1
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -38,15 +42,28 @@ class Overlap:
     """
 
     def __init__(self, evidence: Iterable[str], passages: Iterable[str]) -> None:
+        evidence, passages = list(evidence), list(passages)
         self._runs = {
             EVIDENCE_RUN: {run for text in evidence for run in runs(text, EVIDENCE_RUN)},
             PASSAGE_RUN: {run for text in passages for run in runs(text, PASSAGE_RUN)},
         }
+        self._parts = {part for text in (*evidence, *passages) for part in runs(text, _PART)}
 
     def shared(self, text: str) -> str | None:
         """The first run of words that `text` shares with the evaluation, or None."""
+        found = words(text)
+        for at in range(0, len(found) - _PART + 1, _STEP):
+            if " ".join(found[at : at + _PART]) in self._parts:
+                run = self._shared_around(found, at)
+                if run is not None:
+                    return run
+        return None
+
+    def _shared_around(self, found: list[str], at: int) -> str | None:
+        """A known run that holds the part of the words that begins at `at`."""
         for length, known in self._runs.items():
-            for run in runs(text, length):
+            for start in range(max(0, at + _PART - length), at + 1):
+                run = " ".join(found[start : start + length])
                 if run in known:
                     return run
         return None
@@ -75,8 +92,9 @@ def to_leave_out(path: Path, overlap: Overlap) -> Iterator[tuple[str, str]]:
         texts = ((p.id, [p.question, *(t for _, t in p.passages)]) for p in pairs(path))
     else:
         texts = ((d.id, [d.text]) for d in documents(path))
+    shared = functools.lru_cache(maxsize=100_000)(overlap.shared)  # passages stand there many times
     for id, parts in texts:
-        run = next((run for part in parts if (run := overlap.shared(part))), None)
+        run = next((run for part in parts if (run := shared(part))), None)
         if run:
             yield id, run
 

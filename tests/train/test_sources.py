@@ -77,10 +77,11 @@ def test_runs_are_counted_in_words():
 def test_a_run_of_so_many_words_is_an_overlap_and_one_fewer_is_none(length, kind):
     other = "passages" if kind == "evidence" else "evidence"
     overlap = Overlap(**{kind: [" ".join(TWENTY)], other: []})
-    inside = "before it " + ", ".join(TWENTY[3 : 3 + length]).upper() + " after it"
-    assert overlap.shared(inside) == " ".join(TWENTY[3 : 3 + length])
-    fewer = "before it " + " ".join(TWENTY[3 : 2 + length]) + " after it"
-    assert overlap.shared(fewer) is None
+    for before in range(12):  # wherever it stands
+        start = "before " * before
+        inside = start + ", ".join(TWENTY[3 : 3 + length]).upper() + " after it"
+        assert overlap.shared(inside) == " ".join(TWENTY[3 : 3 + length])
+        assert overlap.shared(start + " ".join(TWENTY[3 : 2 + length]) + " after it") is None
 
 
 def test_documents_and_pairs_with_an_overlap_are_named(tmp_path):
