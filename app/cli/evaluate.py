@@ -100,7 +100,12 @@ def run_retrieval(args: argparse.Namespace) -> int:
     if len(args.retrievers) > 1:
         print(retrieval.differences(rows, texts))
     if args.output:
-        settings = {key: str(value) for key, value in vars(args).items() if key != "run"}
+        settings = {
+            "questions": args.questions.name if args.questions else "",
+            "collections": ", ".join(path.name for path in args.collections),
+            "retrievers": " ".join(args.retrievers),
+            "embedder": args.embedder or "the default",
+        }
         retrieval.write(args.output, rows, settings, texts)
     return 0
 

@@ -55,7 +55,7 @@ def draw_scores(library: Library, questions: Sequence[Question], path: Path) -> 
         axes.hist(values, bins=bins, density=True, label=f"{label} ({len(values)})", **look)
     axes.set_xlabel("cosine of question and chunk")
     axes.set_ylabel("density")
-    axes.set_title("No cosine divides the right from the wrong", fontsize=10)
+    axes.set_title(f"{len(questions)} questions, all papers in one index", fontsize=10)
     axes.legend(frameon=False, fontsize=9)
     _save(figure, path)
 
