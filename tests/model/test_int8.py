@@ -40,6 +40,29 @@ def test_a_product_is_that_of_the_widened_weight(rows, dtype, bias):
     assert error < (1e-6 if dtype == torch.float32 else 6e-3)
 
 
+@pytest.mark.parametrize("rows", [0, 1, 3, 4, 16])
+def test_every_width_gives_the_product_of_the_widened_weight(rows):
+    draw = torch.Generator().manual_seed(rows)
+    for inputs in (*range(1, 50), 95, 96, 97, 112, 511):
+        for outputs in (1, 3, 4, 15, 16, 17, 48, 50):
+            layer = Int8Linear(inputs, outputs, False, torch.bfloat16)
+            layer.weight[:] = torch.randint(-127, 128, layer.weight.shape, generator=draw)
+            # The second: rows of a wider tensor, whose neighbours must not be read.
+            for columns in (inputs, inputs + 5):
+                x = torch.randn(rows, columns, generator=draw).bfloat16()[:, :inputs]
+                want = x.double() @ layer.weight.double().T
+                got = layer(x).double()
+                assert got.shape == want.shape
+                assert rows == 0 or (got - want).norm() <= 6e-3 * want.norm(), (inputs, outputs)
+
+
+def test_an_input_of_another_width_is_refused():
+    layer = Int8Linear(32, 16, False, torch.bfloat16)
+    for width in (16, 31, 48):
+        with pytest.raises(RuntimeError):
+            layer(torch.ones(1, width, dtype=torch.bfloat16))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_int8_costs_little(tmp_path, dtype):
     model = small(torch.float32, scale=0.15, embedding_dim=96, num_heads=3, ffn_dim=256)
