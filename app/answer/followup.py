@@ -10,6 +10,7 @@ MOST_CARRIED = 8  # words; more would outweigh the new question
 FEW = 2  # with fewer content words a question does not say what it is about
 
 _WORD = re.compile(r"[^\W_]+(?:[-.'’][^\W_]+)*(?:\[[\d:]+\])?")
+_TOKEN = re.compile(f"{_WORD.pattern}|[,;:]")
 _CLAUSE = re.compile(r"[,;:.?!()“”\"]")
 _STANDING_FOR = """
     it its itself they them their theirs these those he she his her him former latter ones
@@ -26,6 +27,11 @@ _POINTING = re.compile(
     r"for|about|like|by|in|on|after|before|why|how)\s+(?:this|that)\b(?!\s+(?:paper|work|article|"
     r"study|authors?)\b)|^\s*(?:this|that)\b",
     re.IGNORECASE,
+)
+_OWNERS = frozenset({"its", "their", "his", "her", "itself"})
+_CLAUSES = frozenset(
+    {",", ";", ":", "and", "but", "or", "although", "though", "because", "since", "when", "while"}
+    | {"if", "before", "after", "once", "until", "that", "which", "who", "for"}
 )
 _IT_TAKES = re.compile(r"\bit (?:takes?|took|costs?|possible|true|follows?)\b", re.IGNORECASE)
 _WHAT_IS = re.compile(r"^\s*(?:what|who) (?:is|are|was|were) (?!the\b)", re.IGNORECASE)
@@ -98,14 +104,19 @@ def self_contained(question: str, before: Followup | None) -> Followup:
 def leans(question: str) -> bool:
     """Whether a question needs the one before it to be understood.
 
-    A word that stands for another does not count after two content words: it may mean those.
+    A word that stands for another may mean one of the same question, and does not count: in a
+    later clause ("why are adapters slow although they are small?"), or as the owner of something
+    ("what can a network do with its gates?"), after two content words.
     """
     if _OPENING.search(question) or _POINTING.search(question):
         return True
-    content = 0
-    for word in _WORD.findall(_IT_TAKES.sub(" ", question)):
-        if word.casefold() in _PRONOUNS and content < FEW:
+    content, clause = 0, False
+    for word in _TOKEN.findall(_IT_TAKES.sub(" ", question)):
+        small = word.casefold()
+        inside = content >= FEW and (clause or small in _OWNERS)
+        if small in _PRONOUNS and not inside:
             return True
+        clause = clause or (content >= FEW and small in _CLAUSES)
         content += is_content(word)
     return content < FEW and not (content and _WHAT_IS.search(question))
 

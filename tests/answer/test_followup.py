@@ -29,6 +29,10 @@ TABLE = [
     (["How is xLSTM[7:1] built?", "And xLSTM[1:0]?"], ["built"], ["7:1"]),
     (["What was BERT-base trained on?", "For how long was it trained?"], ["BERT-base"], []),
     (["What's dropout's effect?", "Is that large?"], ["dropout"], []),
+    (["What is memory mixing?", "Which of the two variants abandons it?"], ["memory mixing"], []),
+    (["Why is recall hard?", "Does the LSTM still struggle with it?"], ["recall"], []),
+    (["What is the parity task?", "Which method did best on it?"], ["parity task"], []),
+    (["What is weak about storage?", "How does gating help with that?"], ["storage"], []),
 ]
 ALONE = [
     "What batch size was used for training?",
@@ -37,6 +41,9 @@ ALONE = [
     "Does the paper report that perplexity falls with model size?",
     "What do the authors of this paper conclude about state tracking?",
     "How do sLSTM and mLSTM differ?",
+    "Which generator was trained, and how large is it?",
+    "What can the network decide with its gates?",
+    "Why do adapter layers slow down inference although they are small?",
 ]
 
 

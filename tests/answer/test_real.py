@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.answer.answer import ask
+from app.answer.chat import Chat
 from app.answer.compare import compare
 from app.answer.records import NOT_FOUND
 
@@ -84,3 +85,34 @@ def test_the_readmes_question_compared(asked):
     assert 0 < least < most
     for answer in report.answers:
         assert "gating" in answer.text or "memory" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "page"),
+    [
+        ("What is the nearest neighbor search problem?", "Why does the LSTM struggle with it?", 2),
+        (
+            "How does the Multi-Query Associative Recall task test memory?",
+            "Which method did best on it?",
+            8,
+        ),
+        ("How does the mLSTM store key-value pairs?", "And which update rule is used?", 5),
+    ],
+)
+def test_a_follow_up_finds_the_page_that_it_is_about(asked, first, then, page):
+    library, reader = asked
+    chat = Chat(library.retriever("similarity", k=3), reader)
+    chat.ask(first)
+    answer = chat.ask(then)
+    assert answer.question == then and answer.searched.startswith(f"{then} (")
+    assert page in [source.page for source in answer.sources]
+
+
+def test_a_report_on_the_papers_own_questions(asked, questions):
+    library, reader = asked
+    retrievers = [library.retriever(name, k=3) for name in ("similarity", "compression")]
+    some = questions[:4]
+    report = compare([row["question"] for row in some], retrievers, reader=reader, gold=some)
+    for one in report.summaries():
+        assert one.pages == 4 and one.page_found >= 2 and one.answer_words > 0.4
+    assert report.pairs()[0].common > 0 and "right page" in str(report)

@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import websocket
@@ -126,7 +127,7 @@ class Browser:
         return path
 
 
-def wait_for(ready: object, seconds: float, what: str = "the browser") -> object:
+def wait_for(ready: Callable[[], object], seconds: float, what: str = "the browser") -> object:
     """The first true value of a function that is asked again and again.
 
     Raises:

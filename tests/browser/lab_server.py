@@ -125,8 +125,8 @@ def theme(browser: Browser, name: str) -> None:
 
 def whole_height(browser: Browser) -> int:
     """Height at which the whole notebook fits the window, for one picture of it from its top."""
-    return browser.run(f"""(() => {{
+    return browser.wait(f"""(() => {{
       const outer = {NOTEBOOK}.content.node.querySelector('.jp-WindowedPanel-outer');
       outer.scrollTop = 0;
-      return Math.ceil(outer.scrollHeight);
+      return outer.clientHeight > 500 && Math.ceil(outer.scrollHeight);
     }})()""")

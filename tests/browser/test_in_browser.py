@@ -5,6 +5,7 @@ import json
 import hostile
 import lab_server
 import pytest
+from devtools import wait_for
 from lab_server import PAPER
 
 pytestmark = pytest.mark.slow
@@ -76,6 +77,13 @@ def contrast(browser) -> float:
     })()""")
 
 
+def watched(lab, browser) -> list:
+    """The outputs of the cell that is shown while it runs, in the file once it is saved."""
+    browser.run("window.jupyterapp.commands.execute('docmanager:save').then(() => true)")
+    cells = json.loads((lab.folder / "hostile.ipynb").read_text(encoding="utf-8"))["cells"]
+    return cells[2]["outputs"]
+
+
 def test_a_hostile_paper_is_text(lab, browser, tmp_path):
     hostile.write(lab.folder / "data/papers/hostile.pdf")
     cells = [
@@ -96,6 +104,9 @@ def test_a_hostile_paper_is_text(lab, browser, tmp_path):
     state = lab.run_all(browser, 300)
     assert state["errors"] == [] and state["done"] == len(CELLS)
     pictures(browser, tmp_path, "hostile")
+    wait_for(lambda: "reading …" not in str(watched(lab, browser)), 30, "the last state, saved")
+    (last,) = watched(lab, browser)
+    assert "Text to read" in "".join(last["data"]["text/html"])
     shown = browser.run(
         "[...document.querySelectorAll('.jp-OutputArea .xqa')].map(e => e.textContent).join()"
     )
