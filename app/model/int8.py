@@ -52,10 +52,10 @@ class Int8Linear(nn.Module):
 
     def _packed(self, x: Tensor) -> bool:
         """Whether torch's packed product takes x (..., in), and is the faster one."""
-        if x.device.type != "cpu" or x.dtype != torch.bfloat16 or x.shape[-1:] != self.weight.shape[1:]:
-            return False
-        fits = not any(width % _PACKED_WIDTH for width in self.weight.shape)
-        return fits and 0 < x.numel() <= _FEW_ROWS * x.shape[-1]
+        outputs, inputs = self.weight.shape
+        fits = x.shape[-1] == inputs and not (inputs % _PACKED_WIDTH or outputs % _PACKED_WIDTH)
+        few = 0 < x.numel() <= _FEW_ROWS * inputs
+        return fits and few and x.device.type == "cpu" and x.dtype == torch.bfloat16
 
 
 class Int8Embedding(nn.Module):

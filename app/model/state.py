@@ -22,6 +22,11 @@ class BlockState(NamedTuple):
     memory: State | None
     window: Tensor | None = None
 
+    def tensors(self) -> dict[str, Tensor]:
+        """What it holds by name: c, n, m and window, as far as they are there."""
+        found = {} if self.memory is None else self.memory._asdict()
+        return found if self.window is None else found | {"window": self.window}
+
     def apply(self, change: Callable[[Tensor], Tensor]) -> "BlockState":
         """The same state with `change` applied to every tensor (all have the batch in front)."""
         window = None if self.window is None else change(self.window)

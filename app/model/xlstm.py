@@ -75,9 +75,37 @@ class XLSTM(nn.Module):
         """The state before the first token of `batch` sequences."""
         c, options = self.config, {"device": self.device, "dtype": wide(self.dtype)}
         memory = zero_state(batch, c.num_heads, c.qk_head_dim, c.v_head_dim, **options)
-        kernel = c.conv1d_kernel_size
-        window = torch.zeros(batch, kernel - 1, c.embedding_dim, **options) if kernel else None
+        shape = self.state_shapes(batch).get("window")
+        window = None if shape is None else torch.zeros(shape, **options)
         return ModelState((BlockState(memory, window),) * c.num_blocks)
+
+    def state_shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
+        """The shapes of one block's state, by the names of `BlockState.tensors`."""
+        c, lead = self.config, (batch, self.config.num_heads)
+        shapes = {"c": (*lead, c.qk_head_dim, c.v_head_dim), "n": (*lead, c.qk_head_dim), "m": lead}
+        if c.conv1d_kernel_size:
+            shapes["window"] = (batch, c.conv1d_kernel_size - 1, c.embedding_dim)
+        return shapes
+
+    def check_state(self, state: ModelState, batch: int) -> None:
+        """See that `state` is one of this architecture and of `batch` rows.
+
+        Raises:
+            ModelError: it is not; the message names both sizes.
+        """
+        blocks = len(self.blocks)
+        if len(state.blocks) != blocks:
+            raise ModelError(
+                f"a state of {len(state.blocks)} blocks was given to a model of {blocks} blocks"
+            )
+        wanted = self.state_shapes(batch)
+        for b, block in enumerate(state.blocks):
+            shapes = {name: tuple(t.shape) for name, t in block.tensors().items()}
+            if shapes == wanted:
+                continue
+            if block.memory is not None and state.batch != batch:
+                raise ModelError(f"a state of {state.batch} rows was given with {batch} rows")
+            raise ModelError(f"block {b} of the state has shapes {shapes}; the model has {wanted}")
 
     def hidden(
         self,
@@ -100,8 +128,8 @@ class XLSTM(nn.Module):
             after each row's own last true token.
 
         Raises:
-            ModelError: an id outside the vocabulary, no token, a state of another batch size, or
-                packed rows with padding.
+            ModelError: an id outside the vocabulary, no token, a state of another batch size or
+                another model, or packed rows with padding.
         """
         if starts is not None and (lengths is not None or starts.shape != tokens.shape):
             raise ModelError("packed rows take `starts` of the tokens' shape, and no `lengths`")
@@ -109,12 +137,12 @@ class XLSTM(nn.Module):
             raise ModelError(f"tokens have shape {tuple(tokens.shape)}: (batch, at least 1) needed")
         if state is None:
             state = self._start(*tokens.shape)
-        elif state.batch != tokens.shape[0]:
-            raise ModelError(f"a state of {state.batch} rows was given with {tokens.shape[0]} rows")
+        else:
+            self.check_state(state, tokens.shape[0])
         x = self.embedding(tokens).to(wide(self.dtype))
         cell = self._cell(tokens.shape[1])
         after = []
-        for block, before in zip(self.blocks, state.blocks):
+        for block, before in zip(self.blocks, state.blocks, strict=True):
             x, carried = block(x, before, lengths, cell, starts)
             after.append(carried)
         return x, ModelState(tuple(after))
