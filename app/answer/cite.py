@@ -23,9 +23,17 @@ def quoted(chosen: Sequence[Evidence]) -> tuple[AnswerSentence, ...]:
 def split_answer(written: str, mode: str) -> list[str]:
     """The sentences of what a reader wrote; in bullets, its lines."""
     lines = [line.strip().lstrip("-*•").strip() for line in written.split("\n")]
-    if mode != "bullets":
+    if mode == "bullets":  # a line that was broken off says nothing: "The new"
+        lines = [line for line in lines if says_something(line)]
+    else:
         lines = [part for line in lines for part in _SENTENCE_END.split(line)]
     return [line for line in dict.fromkeys(lines) if line]
+
+
+def says_something(line: str) -> bool:
+    """Whether a bullet point has two content words, or a number."""
+    found = support.words(line)
+    return len(found) > 1 or any(word.is_number for word in found)
 
 
 def with_support(line: str, passages: Sequence[Passage]) -> AnswerSentence:

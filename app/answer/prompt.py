@@ -60,6 +60,10 @@ class PromptSpec:
             ValueError: The file is missing, is no JSON, or lacks a field; the message names it.
         """
         path = Path(folder) / "prompt.json"
+        if not path.parent.is_dir():
+            raise ValueError(
+                f"there is no model folder {folder}; name one, or run from the project's folder"
+            )
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:

@@ -137,9 +137,15 @@ def match(sentence: str, text: str, start: int = 0, end: int | None = None) -> M
         coverage=len(keys & known) / len(keys),
         run=longest_run([w.key for w in wanted], [w.key for w in there]),
         numbers_agree=numbers <= known,
-        denied=_denied(sentence, stretch),
+        denied=not _word_for_word(sentence, stretch) and _denied(sentence, stretch),
         spans=tuple((start + a, start + b) for a, b in spans),
     )
+
+
+def _word_for_word(sentence: str, stretch: str) -> bool:
+    """Whether the stretch holds all words of the sentence in a row."""
+    ours, theirs = (" ".join(_TOKEN.findall(t.casefold())) for t in (sentence, stretch))
+    return f" {ours} " in f" {theirs} "
 
 
 def _denied(sentence: str, stretch: str) -> bool:

@@ -157,9 +157,9 @@ def after(answer: "Answer") -> str:
     if not answer.evidence:
         return f"{body(answer)}\n\n{source_lines(answer)}\n"
     told = []
-    for s in answer.sentences if answer.mode != "quote" else ():
+    for place, s in enumerate(answer.sentences if answer.mode != "quote" else (), 1):
         state = f"supported by {cites(s)}" if s.supported else views.UNSUPPORTED
-        told.append(text.wrapped(f"“{s.text}”: {state}", first="- ", indent="  "))
+        told.append(f"{place}. {state}" if len(answer.sentences) > 1 else state)
     parts = ("\n".join(told), remarks(answer), source_lines(answer))
     lead = "\n\n" if told else ""  # the text that was written has no line end
     return lead + "\n\n".join(part for part in parts if part) + "\n"

@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from app.cli import warn
 from app.cli.options import add_answer_options, add_library_options, open_library
 
 
@@ -45,11 +46,20 @@ def run(args: argparse.Namespace) -> int:
 
     retriever = open_library(args).retriever(args.retriever, k=args.k)
     reader = load_reader(args.model)
+    status = 0
     for question in asked:
-        if args.json:
-            answer = ask(question, retriever, reader=reader, mode=args.mode)
-            print(json.dumps(answer.to_dict(), ensure_ascii=False), flush=True)
-        else:
-            for piece in streamed(question, retriever, reader, args.mode):
-                print(piece, end="", flush=True)
-    return 0
+        try:
+            if args.json:
+                answer = ask(question, retriever, reader=reader, mode=args.mode)
+                print(json.dumps(answer.to_dict(), ensure_ascii=False), flush=True)
+            else:
+                for piece in streamed(question, retriever, reader, args.mode):
+                    print(piece, end="", flush=True)
+        except ValueError as error:  # this question cannot be asked; the others can
+            if args.questions is None:
+                raise
+            status = 1
+            warn(f"{question[:80]!r}: {error}")
+            if args.json:
+                print(json.dumps({"question": question, "error": str(error)}), flush=True)
+    return status

@@ -125,6 +125,13 @@ def test_bullets_are_lines():
     ]
 
 
+def test_a_bullet_that_was_broken_off_is_left_out():
+    assert split_answer("- memory mixing\n- The new\n- with\n- 64 heads", "bullets") == [
+        "memory mixing",
+        "64 heads",
+    ]
+
+
 def test_a_reader_that_writes_nothing_is_said_and_the_evidence_quoted():
     got = answer("short", [" \n"])
     assert got.text == GATES and got.mode == "quote"

@@ -110,3 +110,22 @@ def test_the_page_is_that_of_the_sentence_that_matches():
     first = passage("One.", "Two.", page=4)
     assert support.page_of(first, [(6, 8)]) == 4
     assert support.page_of(first, []) == 4
+
+
+@pytest.mark.parametrize(
+    ("written", "passage"),
+    [
+        (
+            "no additional inference latency",
+            "It introduces no additional inference latency, by design.",
+        ),
+        ("never converges", "Without it training never converges; with it, it does not diverge."),
+        ("The cell is not updated.", "In this step the cell is not updated."),
+    ],
+)
+def test_what_stands_word_for_word_is_supported_whatever_it_denies(written, passage):
+    assert support.match(written, passage).supports
+
+
+def test_words_of_another_order_with_a_denial_are_not():
+    assert not support.match("it adds latency", "It adds no latency.").supports
