@@ -51,10 +51,10 @@ def load_model(
     config, large = read_config(folder)
     stored = stored_tensors(tensor_files(folder))
     config = _as_stored(config, stored, large)
+    _check(folder, config, stored)
     dtype = pick_dtype(device) if dtype is None else dtype
     with torch.device("meta"):
         model = XLSTM(config, dtype=dtype, int8=int8, kernels=kernels)
-    _check(folder, config, stored)
     model.to_empty(device=device)
     if config.tie_word_embeddings:
         model.tie()
@@ -82,18 +82,37 @@ def _one_head(stored: dict[str, Stored]) -> bool:
     """
     if not {"head.weight", "embedding.weight"} <= stored.keys():
         return True
-    return torch.equal(stored["head.weight"].rows(), stored["embedding.weight"].rows())
+    for kind in ("weight", "weight.scale"):
+        head, embedding = (stored.get(f"{name}.{kind}") for name in ("head", "embedding"))
+        if head is None and embedding is None:
+            continue
+        if head is None or embedding is None or head[2:4] != embedding[2:4] or not head.shape:
+            return False
+        if not torch.equal(head.rows(), embedding.rows()):
+            return False
+    return True
 
 
 def _check(folder: Path, config: XLSTMConfig, stored: dict[str, Stored]) -> None:
     """Every tensor of the architecture is there in its shape, and none besides."""
+    if config.num_blocks > len(stored):  # said before so many names are made
+        raise ModelError(
+            f"{folder}: the config has {config.num_blocks} blocks; "
+            f"the checkpoint holds {len(stored)} tensors in all"
+        )
     weights = {name for name in stored if not name.endswith(".scale")}
-    held = {part for name in weights for part in split(name)}
+    held: dict[str, str] = {}
+    for name in sorted(weights):
+        for part in split(name):
+            if part in held:
+                twin = stored[held[part]].name
+                raise ModelError(f"{stored[name].label} holds the same weights as {twin}")
+            held[part] = name
     scaled = {name.removesuffix(".scale") for name in stored if name.endswith(".scale")}
     spare = {"head.weight"} if config.tie_word_embeddings else set()
     for what, names in (
-        ("lacks", pieces(config).keys() - held),
-        ("holds unexpected", held - pieces(config).keys() - spare),
+        ("lacks", pieces(config).keys() - held.keys()),
+        ("holds unexpected", held.keys() - pieces(config).keys() - spare),
         ("holds scales without their", scaled - weights),
     ):
         if names:
@@ -117,8 +136,10 @@ def _check_shape(tensor: Stored, scale: Stored | None, parts: list[Piece]) -> No
         raise ModelError(f"{tensor.label} has shape {tensor.shape}; the config asks for {shape}")
     if (tensor.kind == "I8") != (scale is not None):
         raise ModelError(f"{tensor.label} is int8 without a scale, or has one without being int8")
-    if scale is not None and scale.shape != shape[:1]:
-        raise ModelError(f"{scale.label} has shape {scale.shape}; {shape[:1]} is needed")
+    if scale is not None and (scale.shape != shape[:1] or scale.kind == "I8"):
+        raise ModelError(
+            f"{scale.label} is {scale.kind} of shape {scale.shape}; floats {shape[:1]} are needed"
+        )
 
 
 def _fill(model: XLSTM, stored: dict[str, Stored]) -> None:
@@ -142,22 +163,27 @@ def _copy(
     for first in range(0, count, step):
         last = min(count, first + step)
         values = tensor.rows(start + first, start + last)
-        if not torch.isfinite(values.sum(dtype=torch.float64)):
-            raise ModelError(f"{tensor.label} holds values that are not finite")
         scale = None if scales is None else scales[start + first : start + last]
         rows = slice(piece.start + first, piece.start + last)
-        _put(values, scale, piece.target, rows, targets)
+        put = _put(values, scale, piece.target, rows, targets)
+        if not torch.isfinite(put.sum(dtype=torch.float64)):
+            raise ModelError(f"{tensor.label} holds values that are not finite in {put.dtype}")
 
 
 def _put(
     values: Tensor, scale: Tensor | None, name: str, rows: slice, targets: dict[str, Tensor]
-) -> None:
-    """Write rows of a file into rows of ours: int8 as it is or made so, or widened and cast."""
+) -> Tensor:
+    """Write rows of a file into rows of ours: int8 as it is or made so, or widened and cast.
+
+    Returns what can have become infinite by it: the scales of int8, else the rows as cast.
+    """
     target = targets[name][rows]
     if target.dtype == torch.int8:
         if scale is None:
             values, scale = quantize_rows(values)
-        targets[name.removesuffix("weight") + "scale"][rows] = scale.to(target.device)
-    elif scale is not None:
+        scales = targets[name.removesuffix("weight") + "scale"][rows]
+        target.copy_(values)
+        return scales.copy_(scale)
+    if scale is not None:
         values = values.float() * scale.view(-1, *[1] * (values.ndim - 1))
-    target.copy_(values)
+    return target.copy_(values)

@@ -4,6 +4,7 @@ No tensor is looked at here.
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def locate(path: str | Path) -> Path:
         ModelError: neither is there.
     """
     folder = Path(path)
-    if folder.is_dir():
+    if os.path.isdir(folder):  # unlike Path's, also for names that no file can have
         return folder
     if str(path).count("/") != 1 or str(path).startswith((".", "/", "~")):
         raise ModelError(f"{path}: there is no such model folder")
@@ -54,7 +55,7 @@ def read_values(folder: Path) -> tuple[dict[str, Any], Path]:
         try:
             text = file.read_text(encoding="utf-8")
             values = json.loads(text) if file.suffix == ".json" else _parse_yaml(text)
-        except ValueError as error:
+        except (ValueError, OSError, RecursionError) as error:
             raise ModelError(f"{file}: cannot be read ({error})") from error
         if not isinstance(values, dict):
             raise ModelError(f"{file}: a mapping of keys to values is needed")
@@ -73,11 +74,12 @@ def tensor_files(folder: Path) -> list[Path]:
         try:
             shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
             files = sorted({folder / Path(name).name for name in shards})
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
             raise ModelError(f"{index}: not an index of shards ({error})") from error
-        missing = [file.name for file in files if not file.is_file()]
-        if missing:
-            raise ModelError(f"{index}: names files that are absent: {listed(missing)}")
+        missing = [file.name for file in files if not os.path.isfile(file)]
+        if missing or not files:
+            shown = listed([name[:80] for name in missing]) or "none at all"
+            raise ModelError(f"{index}: names files that are absent: {shown}")
         return files
     single = folder / "model.safetensors"
     found = [single] if single.is_file() else sorted(folder.glob("model_*.safetensors"))

@@ -162,6 +162,104 @@ def test_values_that_are_not_finite_are_named(folder):
         load_model(folder)
 
 
+@pytest.mark.parametrize(
+    ("value", "stored", "options"),
+    [
+        (1e300, torch.float64, {"dtype": torch.float32}),
+        (1e300, torch.float64, {"dtype": torch.float32, "int8": True}),
+        (3.4e38, torch.float32, {"dtype": torch.bfloat16}),
+        (1e6, torch.float32, {"dtype": torch.float16}),
+        (torch.inf, torch.float32, {"dtype": torch.float64}),
+        (torch.nan, torch.float32, {"dtype": torch.bfloat16, "int8": True}),
+        (-torch.inf, torch.bfloat16, {"dtype": torch.float32, "int8": True}),
+    ],
+)
+def test_values_that_are_not_finite_as_cast_are_named(folder, value, stored, options):
+    weight = torch.zeros(12, 24, dtype=stored)
+    weight[11, 23] = value
+    change(folder, **{QUERY.replace(".", "__"): weight})
+    with pytest.raises(ModelError, match=r"q\.weight holds values that are not finite in torch"):
+        load_model(folder, **options)
+
+
+@pytest.mark.parametrize(
+    "scale",
+    [
+        torch.full((12,), torch.nan),
+        torch.full((12,), torch.inf),
+        torch.full((12,), 1e300, dtype=torch.float64),
+        torch.ones(12, dtype=torch.int8),
+        torch.ones(11),
+        torch.tensor(1.0),
+    ],
+)
+@pytest.mark.parametrize("int8", [False, True])
+def test_scales_that_cannot_be_are_named(folder, scale, int8):
+    values = torch.ones(12, 24, dtype=torch.int8)
+    change(folder, **{QUERY.replace(".", "__"): values, f"{QUERY}.scale".replace(".", "__"): scale})
+    with pytest.raises(ModelError, match=r"q\.weight.*(not finite|floats \(12,\) are needed)"):
+        load_model(folder, dtype=torch.float32, int8=int8)
+
+
+def test_fused_and_single_tensors_of_one_kind_are_named(folder):
+    content, file = load_file(folder / "model.safetensors"), folder / "model.safetensors"
+    for fused, parts in FUSED.items():
+        for kind in ("weight", "bias"):
+            names = [f"backbone.blocks.1.{part}.{kind}" for part in parts]
+            if names[0] not in content:
+                continue
+            twin = f"backbone.blocks.1.{fused}.{kind}"
+            whole = {twin: torch.cat([content[name] for name in names])}
+            for left in (names, names[:1], names[-1:]):
+                rest = {k: v for k, v in content.items() if k not in names or k in left}
+                save_file(rest | whole, file)
+                with pytest.raises(ModelError, match="holds the same weights as") as error:
+                    load_model(folder)
+                assert twin in str(error.value) and any(n in str(error.value) for n in left)
+
+
+@pytest.mark.parametrize("name", ["lm_head.weight", "backbone.embeddings.weight", QUERY])
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_scalar_for_a_matrix_is_named(tmp_path, name, tied):
+    folder = save_model(small(torch.float32, tie_word_embeddings=tied), tmp_path / "m")
+    change(folder, **{name.replace(".", "__"): torch.tensor(1.0)})
+    with pytest.raises(ModelError, match=r"weight has shape \(\)"):
+        load_model(folder)
+
+
+def test_a_tied_int8_head_of_other_scales_is_its_own(tmp_path):
+    folder = save_model(small(torch.float32), tmp_path / "m", int8=True)
+    content = load_file(folder / "model.safetensors")
+    for kind, factor in (("weight", 1), ("weight.scale", 2)):
+        content[f"lm_head.{kind}"] = content[f"backbone.embeddings.{kind}"] * factor
+    save_file(content, folder / "model.safetensors")
+    file = folder / "config.json"
+    file.write_text(file.read_text().replace('embeddings": false', 'embeddings": true'))
+    model = load_model(folder, dtype=torch.float32)
+    torch.testing.assert_close(model.head.weight, 2 * model.embedding.weight)
+
+
+@pytest.mark.parametrize("shard", ["x" * 5000, "x\0y", "..", ".", "", "/", "no\udcff"])
+def test_shard_names_that_no_file_has_are_refused(folder, shard):
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": shard}}))
+    with pytest.raises(ModelError, match="names files that are absent"):
+        load_model(folder)
+    index.write_text(json.dumps({"weight_map": {}}))
+    with pytest.raises(ModelError, match="none at all"):
+        load_model(folder)
+
+
+def test_many_more_blocks_than_tensors_are_refused_at_once(folder):
+    text = (folder / "config.json").read_text()
+    for blocks in (10**6, 10**15):
+        changed = text.replace('_blocks": 2', f'_blocks": {blocks}')
+        changed = changed.replace('_layers": 2', f'_layers": {blocks}')
+        (folder / "config.json").write_text(changed)
+        with pytest.raises(ModelError, match=rf"{blocks} blocks; the checkpoint holds \d+ tensors"):
+            load_model(folder)
+
+
 def test_int8_without_scale_is_named(folder):
     change(folder, **{QUERY.replace(".", "__"): torch.ones(12, 24, dtype=torch.int8)})
     with pytest.raises(ModelError, match=r"q\.weight is int8 without a scale"):
@@ -222,6 +320,9 @@ def test_pickled_weights_are_not_looked_at(folder):
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ModelError, match="no such model folder"):
         locate(tmp_path / "nowhere")
+    for name in ("/" + "x" * 5000, "a\0b"):
+        with pytest.raises(ModelError, match="no such model folder"):
+            locate(name)
     with pytest.raises(ModelError, match="HF_HUB_OFFLINE=0"):
         locate("nobody-at-all/no-such-model")
 
