@@ -15,6 +15,7 @@ from app.kernels.state import (
     State,
     cell_dtype,
     check_sequence,
+    check_step,
     enter,
     log_gates,
     scale,
@@ -28,12 +29,11 @@ def mlstm_step(
 
     q, k: (B, H, Dk), v: (B, H, Dv), i, f: (B, H) pre-activations, any float dtype.
     Returns h (B, H, Dv) in v's dtype and the new state; the given one is left as it is.
-    Equations: arXiv 2405.04517. Raises ValueError for a state of another size.
+    Equations: arXiv 2405.04517. Raises ValueError for inputs or a state that do not fit.
     """
     dtype = cell_dtype(q)
-    c, n, m = state
-    if c.shape != (*q.shape, v.shape[-1]):
-        raise ValueError(f"state c is {tuple(c.shape)}, these inputs need {*q.shape, v.shape[-1]}")
+    check_step(q, k, v, i, f)
+    c, n, m = enter(state, q.unsqueeze(-2), v.unsqueeze(-2))
     i, lf = log_gates(i, f, dtype)
     kept = lf + m
     m = torch.maximum(kept, i).clamp(min=LOWEST_M)

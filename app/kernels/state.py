@@ -73,17 +73,34 @@ def enter(state: State | None, q: Tensor, v: Tensor) -> State:
 def check_sequence(q: Tensor, k: Tensor, v: Tensor, i: Tensor, f: Tensor) -> None:
     """Raise ValueError unless q, k (..., S, Dk), v (..., S, Dv), i, f (..., S) fit and S >= 1."""
     lead = q.shape[:-1]
-    fits = k.shape == q.shape and v.shape[:-1] == lead and i.shape == lead and f.shape == lead
-    if not fits or lead[-1] < 1:
-        given = ", ".join(f"{n} {tuple(x.shape)}" for n, x in zip("qkvif", (q, k, v, i, f)))
+    if not _fit(q, k, v, i, f) or lead[-1] < 1:
         raise ValueError(
-            f"got {given}; allowed are q, k (B, H, S, Dk), v (B, H, S, Dv), i, f (B, H, S), S >= 1"
+            f"got {_shapes(q, k, v, i, f)}; allowed are q, k (B, H, S, Dk), v (B, H, S, Dv), "
+            "i, f (B, H, S), S >= 1"
         )
+
+
+def check_step(q: Tensor, k: Tensor, v: Tensor, i: Tensor, f: Tensor) -> None:
+    """Raise ValueError unless q, k (..., Dk), v (..., Dv) and i, f (...) fit: no time axis."""
+    if not _fit(q, k, v, i, f):
+        raise ValueError(
+            f"got {_shapes(q, k, v, i, f)}; a step takes q, k (B, H, Dk), v (B, H, Dv), i, f (B, H)"
+        )
+
+
+def _fit(q: Tensor, k: Tensor, v: Tensor, i: Tensor, f: Tensor) -> bool:
+    lead = q.shape[:-1]
+    return k.shape == q.shape and v.shape[:-1] == lead and i.shape == lead and f.shape == lead
+
+
+def _shapes(*x: Tensor) -> str:
+    return ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in zip("qkvif", x))
 
 
 def log_gates(i: Tensor, f: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return log input and log forget gate in `dtype`; f = -inf gives -inf, f = +inf gives 0."""
-    return i.to(dtype).clamp(max=LARGEST_I), functional.logsigmoid(f.to(dtype))
+    largest = min(LARGEST_I, torch.finfo(dtype).max)  # float16 ends at 65504
+    return i.to(dtype).clamp(max=largest), functional.logsigmoid(f.to(dtype))
 
 
 def log_decay(log_forget: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from app.kernels.state import LARGEST_I, LOWEST_M, State, cell_dtype, enter
+from app.kernels.state import LARGEST_I, LOWEST_M, State, cell_dtype, check_step, enter
 
 LOWEST = tl.constexpr(LOWEST_M)
 LARGEST = tl.constexpr(LARGEST_I)
@@ -26,13 +26,14 @@ def mlstm_step_triton(
 
     q, k: (B, H, Dk), v: (B, H, Dv), i, f: (B, H) pre-activations; any head widths and float dtype.
     Returns h (B, H, Dv) in v's dtype and the new state; the given one is left as it is.
-    Raises ValueError for a state that does not fit, RuntimeError where a gradient is wanted.
+    Raises ValueError for inputs or a state that do not fit, RuntimeError for a wanted gradient.
     """
     if torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v, i, f, *state)):
         raise RuntimeError(
             "the Triton step has no gradient; use mlstm_step or mlstm_chunkwise_triton, "
             "or call it under torch.no_grad()"
         )
+    check_step(q, k, v, i, f)
     state = State(*(x.contiguous() for x in enter(state, q.unsqueeze(-2), v.unsqueeze(-2))))
     q, k, v, i, f = (x.contiguous() for x in (q, k, v, i, f))
     h, new = torch.empty_like(v), State(*(torch.empty_like(x) for x in state))

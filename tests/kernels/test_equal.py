@@ -120,5 +120,53 @@ def test_misfits_are_named():
         mlstm_chunkwise(q, k, v, i, f, chunk_size=0)
     with pytest.raises(ValueError, match="takes no state"):
         mlstm_parallel(q, k, v, i, f, zero_state(2, 2, 8, 8))
-    with pytest.raises(ValueError, match=r"state c is \(1, 2, 8, 8\)"):
-        mlstm_step(*(y[:, :, 0] for y in (q, k, v, i, f)), zero_state(1, 2, 8, 8))
+
+
+@pytest.mark.parametrize("form", [mlstm_step, mlstm_recurrent, mlstm_chunkwise])
+@pytest.mark.parametrize("name", State._fields)
+def test_no_part_of_a_state_is_broadcast(form, name):
+    x, state = inputs(1, 8, 6), carried(8, 6)
+    x = [y[:, :, 0] for y in x] if form is mlstm_step else x
+    part = getattr(state, name)
+    for odd in (part[:1], part[:, :1], part[..., :1], part[..., None], part[0]):
+        with pytest.raises(ValueError, match="these inputs need"):
+            form(*x, state._replace(**{name: odd}))
+
+
+@pytest.mark.parametrize("n", range(5))
+def test_no_input_of_a_step_is_broadcast(n):
+    x, state = [y[:, :, 0] for y in inputs(1, 8, 6)], carried(8, 6)
+    for odd in (x[n][:1], x[n][:, :1], x[n][..., None]):
+        with pytest.raises(ValueError, match="a step takes|these inputs need"):
+            mlstm_step(*x[:n], odd, *x[n + 1 :], state)
+
+
+@pytest.mark.parametrize("form", [mlstm_step, mlstm_recurrent, mlstm_chunkwise])
+@pytest.mark.parametrize("kept", [torch.bfloat16, torch.float32, torch.float64], ids=ids)
+@pytest.mark.parametrize("given", [torch.bfloat16, torch.float32, torch.float64], ids=ids)
+def test_a_state_of_another_dtype_becomes_the_cells(form, kept, given):
+    x, state = inputs(1, 8, 6, dtype=given), carried(8, 6, dtype=kept)
+    x = [y[:, :, 0] for y in x] if form is mlstm_step else x
+    h, last = form(*x, state)
+    cell = torch.float64 if given == torch.float64 else torch.float32
+    assert h.dtype == given and {y.dtype for y in last} == {cell}
+    want, _ = form(*(y.double() for y in x), State(*(y.double() for y in state)))
+    assert_close("h", h, want, 2e-2 if given == torch.bfloat16 else 5e-6)
+
+
+@pytest.mark.parametrize("low", [0.0, -30.0])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [(torch.float16, 2e-2), (torch.bfloat16, 0.15), (torch.float32, 5e-6), (torch.float64, 1e-6)],
+    ids=ids,
+)
+def test_the_parallel_form_takes_gates_of_any_dtype(dtype, tolerance, low):
+    x = inputs(40, 16, 24)
+    x[3].add_(low)
+    h = mlstm_parallel(*x, gate_dtype=dtype)
+    assert h.dtype == torch.float32
+    # e^-30 of the values is left: absolutely, since float16 has nothing that small.
+    assert_close("h", h, mlstm_parallel(*double(x)), tolerance, absolute=low < 0)
+    x[3][:, :, 7] = torch.inf
+    x[4][:, :, 20] = -torch.inf
+    assert torch.isfinite(mlstm_parallel(*x, gate_dtype=dtype)).all()

@@ -103,6 +103,8 @@ def test_misuse_is_named(chunkwise, step):
     row = [y[:, :, 0] for y in (q, k, v, i, f)]
     with pytest.raises(ValueError, match="need"):
         step(*row, zero_state(2, 2, 8, 16))
+    with pytest.raises(ValueError, match="a step takes"):
+        step(*row[:3], row[3][:1], row[4], zero_state(2, 2, 16, 16))
     with pytest.raises(RuntimeError, match="no gradient; use mlstm_step"):
         step(row[0].requires_grad_(), *row[1:], zero_state(2, 2, 16, 16))
 
