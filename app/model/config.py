@@ -4,13 +4,16 @@ Architecture only: which kernels run, on which device and in which dtype is neve
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from app.model.errors import ModelError
 
 # Either name may be the only one in a published file; where both stand they must agree.
 _PAIRS = {"embedding_dim": "hidden_size", "num_blocks": "num_hidden_layers"}
+# Of whole numbers; 1 where a key is not here. An ffn_dim of 0 is derived.
+_LEAST = {"ffn_dim": 0, "conv1d_kernel_size": 0, "bos_token_id": 0, "eos_token_id": 0}
+_MOST = 2**53  # beyond it a width times a factor would not be exact
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class XLSTMConfig:
         force_bos_token_insert: put `bos_token_id` before a text; None where the file is silent.
 
     Raises:
-        ModelError: sizes that do not fit together.
+        ModelError: a value of the wrong kind or out of range, or sizes that do not fit together.
     """
 
     vocab_size: int
@@ -65,19 +68,16 @@ class XLSTMConfig:
     force_bos_token_insert: bool | None = None
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            _check(field.name, getattr(self, field.name), field.type)
         if not self.ffn_dim:
             object.__setattr__(self, "ffn_dim", ffn_width(self.embedding_dim, 2.667, 64))
-        for key in ("vocab_size", "embedding_dim", "num_blocks", "num_heads", "ffn_dim"):
-            if getattr(self, key) < 1:
-                raise ModelError(f"{key} is {getattr(self, key)}: it must be at least 1")
         for key, width in (("qk_dim_factor", self.qk_width), ("v_dim_factor", self.v_width)):
             if width < 1 or width % self.num_heads:
                 raise ModelError(
                     f"{key} {getattr(self, key)} gives a width of {width}, which does not divide "
                     f"into {self.num_heads} heads"
                 )
-        if self.chunk_size < 1 or self.conv1d_kernel_size < 0:
-            raise ModelError("chunk_size must be at least 1 and conv1d_kernel_size at least 0")
 
     @property
     def qk_width(self) -> int:
@@ -108,26 +108,19 @@ class XLSTMConfig:
             source: named in errors.
 
         Raises:
-            ModelError: a size is absent, pairs disagree, or a value has the wrong kind.
+            ModelError: a size is absent, pairs disagree, or a value has the wrong kind or is out of
+                range; the message names `source` and the key.
         """
         known = {k: v for k, v in values.items() if k in cls.__dataclass_fields__}
-        for key, other in _PAIRS.items():
-            known[key] = _either(values, key, other, source)
         # `vocab_size` has a default in the public code; a checkpoint that leaves it out is read so.
         known.setdefault("vocab_size", 50304)
         known.setdefault("num_heads", 8)
-        known["ffn_dim"] = (
-            values.get("ffn_intermediate")
-            or values.get("ffn_dim")
-            or ffn_width(
-                known["embedding_dim"],
-                values.get("ffn_proj_factor", 2.667),
-                values.get("ffn_round_up_to_multiple_of", 64),
-            )
-        )
         try:
-            return cls(**_checked(known))
-        except (ModelError, TypeError) as error:
+            for key, other in _PAIRS.items():
+                known[key] = _either(values, key, other)
+            known["ffn_dim"] = _ffn_dim(values, known["embedding_dim"])
+            return cls(**known)
+        except ModelError as error:
             raise ModelError(f"{source}: {error}") from error
 
 
@@ -140,21 +133,43 @@ def ffn_width(width: int, factor: float, multiple: int) -> int:
     return int((width * factor + multiple - 1) // multiple) * multiple
 
 
-def _either(values: Mapping[str, Any], key: str, other: str, source: str) -> int:
+def _ffn_dim(values: Mapping[str, Any], width: int) -> int:
+    """U as it is given under either name, else from the factor and the multiple."""
+    for key in ("ffn_intermediate", "ffn_dim"):
+        if values.get(key) is not None:
+            _check(key, values[key], int)
+            return values[key]
+    factor = values.get("ffn_proj_factor", 2.667)
+    multiple = values.get("ffn_round_up_to_multiple_of", 64)
+    _check("ffn_proj_factor", factor, float)
+    _check("ffn_round_up_to_multiple_of", multiple, int)
+    return ffn_width(width, factor, multiple)
+
+
+def _either(values: Mapping[str, Any], key: str, other: str) -> int:
     given = {k: values[k] for k in (key, other) if values.get(k) is not None}
     if not given:
-        raise ModelError(f"{source}: neither {key} nor {other} is given")
+        raise ModelError(f"neither {key} nor {other} is given")
+    for name, value in given.items():
+        _check(name, value, int)
     if len(set(given.values())) > 1:
-        raise ModelError(f"{source}: {key} {given[key]} and {other} {given[other]} disagree")
+        raise ModelError(f"{key} {given[key]} and {other} {given[other]} disagree")
     return next(iter(given.values()))
 
 
-def _checked(known: dict[str, Any]) -> dict[str, Any]:
-    """The same values, where each has the kind that its field states."""
-    for key, value in known.items():
-        kind = XLSTMConfig.__dataclass_fields__[key].type
-        kinds = getattr(kind, "__args__", (kind,))  # float | None -> (float, NoneType)
-        accepted = (*kinds, int) if float in kinds else kinds
-        if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in kinds):
-            raise ModelError(f"{key} is {value!r}: a {kinds[0].__name__} is needed")
-    return known
+def _check(key: str, value: Any, kind: Any) -> None:
+    """See that a value has the kind that its field states and is in range.
+
+    Every float here is a factor, an eps or a cap: finite and above 0.
+    """
+    kinds = getattr(kind, "__args__", (kind,))  # float | None -> (float, NoneType)
+    accepted = (*kinds, int) if float in kinds else kinds
+    if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in kinds):
+        raise ModelError(f"{key} is {value!r:.60}: a {kinds[0].__name__} is needed")
+    if value is None or bool in kinds:
+        return
+    least = _LEAST.get(key, 1)
+    fits = value > 0 if float in kinds else value >= least
+    if not (fits and value <= _MOST):
+        needed = "above 0" if float in kinds else f"at least {least}"
+        raise ModelError(f"{key} is {value!r:.60}: it must be {needed} and at most 2^53")

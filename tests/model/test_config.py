@@ -6,6 +6,7 @@ import pytest
 
 from app.model.config import XLSTMConfig, ffn_width
 from app.model.errors import ModelError
+from app.model.files import read_config
 from app.model.layouts import pieces
 
 # The published xLSTM-7B config.json, without keys that say nothing about the architecture.
@@ -107,3 +108,42 @@ def test_a_config_that_cannot_be_is_refused_by_key(change, message):
 def test_no_cap_is_allowed():
     values = json.loads(json.dumps(PUBLISHED_7B | {"gate_soft_cap": None}))
     assert XLSTMConfig.from_dict(values).gate_soft_cap is None
+
+
+WHOLE = ["embedding_dim", "hidden_size", "num_blocks", "num_hidden_layers", "num_heads"]
+WHOLE += ["vocab_size", "chunk_size", "ffn_round_up_to_multiple_of"]
+OR_ZERO = ["ffn_dim", "ffn_intermediate", "conv1d_kernel_size"]
+IDS = ["bos_token_id", "eos_token_id"]
+FACTORS = ["qk_dim_factor", "v_dim_factor", "ffn_proj_factor", "norm_eps", "eps"]
+CAPS = ["gate_soft_cap", "output_logit_soft_cap"]
+FLAGS = ["use_bias", "add_out_norm", "tie_word_embeddings", "force_bos_token_insert"]
+NUMBERS = [*WHOLE, *OR_ZERO, *IDS, *FACTORS, *CAPS]
+NEVER = ["8", [8], {"a": 1}, -1, float("nan"), float("inf"), float("-inf"), 10**400, True]
+WRONG = [
+    *((key, value) for key in NUMBERS for value in NEVER),
+    *((key, 8.0) for key in [*WHOLE, *OR_ZERO, *IDS]),
+    *((key, 0) for key in [*WHOLE, *FACTORS, *CAPS]),
+    *((key, None) for key in [*FACTORS, "num_heads", "vocab_size", "chunk_size"]),
+    *((key, -0.5) for key in [*FACTORS, *CAPS]),
+    *((key, value) for key in FLAGS for value in (0, 1, "yes", [True])),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), WRONG, ids=lambda x: repr(x)[:20])
+def test_no_key_takes_a_value_of_another_kind_or_range(tmp_path, key, value):
+    small = {"embedding_dim": 64, "num_blocks": 2, "num_heads": 2, "vocab_size": 9}
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(small | {key: value}))  # NaN and Infinity as Python's json has them
+    with pytest.raises(ModelError) as error:
+        read_config(tmp_path)
+    assert str(error.value).startswith(f"{file}: {key} is ") and len(str(error.value)) < 300
+    if key in XLSTMConfig.__dataclass_fields__:
+        with pytest.raises(ModelError, match=f"^{key} is "):
+            XLSTMConfig(**small | {key: value})
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "1" * 10_000, "\ud800"])
+def test_a_file_that_is_no_config_is_named(tmp_path, text):
+    (tmp_path / "config.json").write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(ModelError, match=r"config\.json: cannot be read"):
+        read_config(tmp_path)
