@@ -45,12 +45,14 @@ def run(args: argparse.Namespace) -> int:
     from app.model.describe import kernel_config, layer_config
     from app.model.generate import generate
     from app.model.sample import Sampling
-    from app.model.state_file import load_state, save_state
+    from app.model.state_file import check_target, load_state, save_state
     from app.model.stream import stream_text
 
     sampling = Sampling(
         args.temperature, args.top_k, args.top_p, args.repetition_penalty, args.seed
     )
+    if args.save_state:
+        check_target(args.save_state)
     text = sys.stdin.read() if args.prompt == "-" else args.prompt
     say = (lambda _: None) if args.quiet else functools.partial(print, flush=True)
     model, tokenizer = _load(args)

@@ -15,7 +15,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """`auto`: a GPU where torch sees one, else the CPU; any other name as torch reads it.
+    """`auto`: a GPU where torch sees one, else the CPU; or one of these by torch's name.
 
     Raises:
         ModelError: an unknown name, or a GPU that is not there.
@@ -24,10 +24,15 @@ def pick_device(name: str = "auto") -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError as error:
-        raise ModelError(f"device {name!r} is unknown; use auto, cpu or cuda") from error
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(f"device {name!r:.60} is unknown; use auto, cpu or cuda") from error
+    if device.type not in ("cpu", "cuda"):
+        raise ModelError(f"device {name!r} is none that the models run on; use auto, cpu or cuda")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ModelError(f"device {name!r} was asked for but torch sees no GPU; use cpu")
+    there = torch.cuda.device_count() if device.type == "cuda" else 1
+    if (device.index or 0) >= there:
+        raise ModelError(f"device {name!r} was asked for but there are {there}, counted from 0")
     return device
 
 

@@ -34,14 +34,16 @@ def prefill(
         model: the model.
         tokens: ids, one list of at least one id a row.
         state: after what came before each row; None is the start.
-        slice_tokens: columns read at once.
+        slice_tokens: columns read at once, at least 1.
 
     Returns:
         Logits (B,V) after each row's last token, and the state there.
 
     Raises:
-        ModelError: an empty prompt or an id outside the vocabulary.
+        ModelError: an empty prompt, an id outside the vocabulary, or a state of another model.
     """
+    if slice_tokens < 1:
+        raise ModelError(f"slice_tokens is {slice_tokens}; it must be at least 1")
     ids, lengths = padded(model, tokens)
     ragged = len({len(row) for row in tokens}) > 1
     last = None
@@ -92,7 +94,10 @@ class Generation(Iterator[int]):
         self._model, self._logits, self._prompt = model, logits, list(prompt_ids)
         self._sampling, self._max = sampling, max_tokens
         self._stop, self._processors = frozenset(stop_ids), tuple(processors)
-        self._banned = torch.tensor(sorted(banned_ids), dtype=torch.long, device=logits.device)
+        banned = torch.tensor(sorted(banned_ids), dtype=torch.long)
+        if len(banned):
+            _check_ids(banned, model)
+        self._banned = banned.to(logits.device)
         self._source = sampling.source(logits.device) if sampling.temperature else None
         self._pending: int | None = None
 
@@ -155,12 +160,18 @@ def generate(
         processors: change the logits, in order, before they are shaped.
 
     Raises:
-        ModelError: neither a prompt nor a state with its logits.
+        ModelError: neither a prompt nor a state with its logits, more than one row of them, ids
+            outside the vocabulary; from the iterator: every token is banned.
     """
     if prompt_ids:
         logits, state = prefill(model, [prompt_ids], state)
     elif state is None or logits is None:
         raise ModelError("an empty prompt needs the state and the logits to go on from")
+    model.check_state(state, 1)
+    if logits.shape != (1, model.config.vocab_size):
+        raise ModelError(
+            f"logits have shape {tuple(logits.shape)}; (1, {model.config.vocab_size}) is needed"
+        )
     return Generation(
         model,
         logits,
@@ -227,10 +238,22 @@ def padded(model: XLSTM, tokens: Sequence[Sequence[int]]) -> tuple[Tensor, Tenso
     lengths = torch.tensor([len(row) for row in tokens])
     ids = torch.zeros(len(tokens), int(lengths.max()), dtype=torch.long)
     for row, line in zip(ids, tokens):
-        row[: len(line)] = torch.as_tensor(line)
+        try:
+            values = torch.as_tensor(line)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ModelError(
+                f"token ids must be whole numbers of the vocabulary ({error})"
+            ) from error
+        if values.is_floating_point() or values.ndim != 1:
+            raise ModelError("token ids must be one list of whole numbers a row")
+        row[: len(line)] = values
+    _check_ids(ids, model)
+    return ids.to(model.device), lengths.to(model.device)
+
+
+def _check_ids(ids: Tensor, model: XLSTM) -> None:
     if int(ids.min()) < 0 or int(ids.max()) >= model.config.vocab_size:
         raise ModelError(
             f"token ids reach from {int(ids.min())} to {int(ids.max())}; "
             f"the model's vocabulary has {model.config.vocab_size}"
         )
-    return ids.to(model.device), lengths.to(model.device)

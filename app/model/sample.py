@@ -3,8 +3,10 @@
 Numbers only; nothing here runs a model.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -36,13 +38,16 @@ class Sampling:
 
     def __post_init__(self) -> None:
         for name, fits, allowed in (
-            ("temperature", self.temperature >= 0, "0 or more"),
-            ("top_k", self.top_k >= 0, "0 or more"),
-            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
-            ("repetition_penalty", self.repetition_penalty > 0, "above 0"),
+            ("temperature", lambda x: 0 <= x < math.inf, "0 or more, and finite"),
+            ("top_k", lambda x: x >= 0 and isinstance(x, int), "a whole number, 0 or more"),
+            ("top_p", lambda x: 0 < x <= 1, "above 0 and at most 1"),
+            ("repetition_penalty", lambda x: 1e-3 <= x <= 1e3, "from 0.001 to 1000"),
+            ("seed", lambda x: x is None or _is_seed(x), "None or a whole number of 64 bits"),
         ):
-            if not fits:
-                raise ModelError(f"{name} is {getattr(self, name)}; it must be {allowed}")
+            value = getattr(self, name)
+            number = isinstance(value, Real) or (name == "seed" and value is None)
+            if not number or not fits(value):
+                raise ModelError(f"{name} is {value!r:.60}; it must be {allowed}")
 
     def source(self, device: torch.device) -> torch.Generator:
         """The random numbers of one sequence."""
@@ -51,6 +56,10 @@ class Sampling:
             generator.seed()
             return generator
         return generator.manual_seed(self.seed)
+
+
+def _is_seed(value: Real) -> bool:
+    return isinstance(value, int) and -(2**63) <= value < 2**64
 
 
 def shape_logits(logits: Tensor, seen: Sequence[int], sampling: Sampling) -> Tensor:
@@ -62,7 +71,7 @@ def shape_logits(logits: Tensor, seen: Sequence[int], sampling: Sampling) -> Ten
         sampling: a temperature of 0 leaves the scale and the cuts alone.
 
     Returns:
-        A new (V,).
+        A new (V,); above temperature 0 the largest is 0.
     """
     logits = logits.clone()
     if sampling.repetition_penalty != 1.0 and seen:
@@ -71,7 +80,9 @@ def shape_logits(logits: Tensor, seen: Sequence[int], sampling: Sampling) -> Ten
         logits[index] = torch.where(old > 0, old / penalty, old * penalty)
     if not sampling.temperature:
         return logits
-    logits = logits / sampling.temperature
+    # From the largest down and in float64, so that no temperature makes 0/0 or inf.
+    scaled = (logits.double() - logits.max()) / sampling.temperature
+    logits = scaled.to(logits.dtype)
     if 0 < sampling.top_k < len(logits):
         logits[logits < logits.topk(sampling.top_k).values[-1]] = -torch.inf
     if sampling.top_p < 1.0:
@@ -86,9 +97,16 @@ def shape_logits(logits: Tensor, seen: Sequence[int], sampling: Sampling) -> Ten
 def choose(
     logits: Tensor, seen: Sequence[int], sampling: Sampling, source: torch.Generator | None
 ) -> int:
-    """The next token id from logits (V,); `source` is needed above temperature 0 only."""
+    """The next token id from logits (V,); `source` is needed above temperature 0 only.
+
+    Raises:
+        ModelError: every token is banned, or a logit is NaN or +inf.
+    """
     plain = sampling.repetition_penalty == 1.0 and not sampling.temperature
     shaped = logits if plain else shape_logits(logits, seen, sampling)
+    best = int(shaped.argmax())
+    if not math.isfinite(shaped[best]):
+        raise ModelError("no token can be chosen: all are banned, or logits are NaN or infinite")
     if not sampling.temperature:
-        return int(shaped.argmax())
+        return best
     return int(torch.multinomial(shaped.softmax(-1), 1, generator=source))

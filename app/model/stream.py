@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from app.model.tokenizer import Tokenizer
 
 _UNFINISHED = "\ufffd"  # what bytes that are no whole character decode to
-_LONGEST_CHARACTER = 4  # bytes, and so tokens at most
+_MOST_UNFINISHED = 3  # bytes of an unfinished character, and so tokens and U+FFFD at most
 
 
 class TextStream:
@@ -23,22 +23,33 @@ class TextStream:
         # depend on the one in front of it.
         self._ids: list[int] = []
         self._start = self._read = 0
+        self._shown = 0  # characters of the text after `_read` that are told as well
 
     def push(self, token: int) -> str:
         """The text that became certain with this token; may be empty."""
         self._ids.append(token)
-        told, text = self._decode(self._start, self._read), self._decode(self._start)
-        waiting = len(self._ids) - self._read
-        if text.endswith(_UNFINISHED) and waiting < _LONGEST_CHARACTER:
-            return ""
-        self._start, self._read = self._read, len(self._ids)
-        return text[len(told) :]
+        text = self._untold()
+        held = len(text) - len(text.rstrip(_UNFINISHED))
+        if len(self._ids) - self._read > _MOST_UNFINISHED:  # else all may become one character
+            held = min(held, _MOST_UNFINISHED)
+        told, self._shown = self._shown, max(self._shown, len(text) - held)
+        piece = text[told : self._shown]
+        if text and not held:
+            self._settle()
+        return piece
 
     def flush(self) -> str:
         """What is left at the end: bytes that never became a character, as U+FFFD."""
-        told, text = self._decode(self._start, self._read), self._decode(self._start)
-        self._start, self._read = self._read, len(self._ids)
-        return text[len(told) :]
+        piece = self._untold()[self._shown :]
+        self._settle()
+        return piece
+
+    def _untold(self) -> str:
+        """The text after `_read`."""
+        return self._decode(self._start)[len(self._decode(self._start, self._read)) :]
+
+    def _settle(self) -> None:
+        self._start, self._read, self._shown = self._read, len(self._ids), 0
 
     def _decode(self, start: int, end: int | None = None) -> str:
         return self._tokenizer.decode(self._ids[start:end])

@@ -35,13 +35,14 @@ class Tokenizer:
         """Ids of `text`, special tokens in it included.
 
         Args:
-            text: any text.
+            text: any text; half a surrogate pair, which no encoding can hold, is read as "?".
             start: put the start id first unless it is there already; None does so where the
                 checkpoint asks for it, False never.
 
         Raises:
             ModelError: a start was asked for and the checkpoint has none.
         """
+        text = text.encode("utf-8", "replace").decode()
         ids = self.backend.encode(text, add_special_tokens=False).ids
         if start and self.start is None:
             raise ModelError("this checkpoint has no start token (bos_token_id)")

@@ -77,6 +77,9 @@ def test_a_saved_state_goes_on_where_the_text_ended(folder, tmp_path, capsys):
         (["--state", "nowhere"], "no such state file"),
         (["--tokenizer", "nowhere"], "no such model folder"),
         (["--max-tokens", "0"], "--max-tokens"),
+        (["--device", "mps"], "device 'mps' is none that the models run on; use auto, cpu or cuda"),
+        (["--temperature", "inf"], "temperature is inf"),
+        (["--repetition-penalty", "1e-45"], "repetition_penalty is 1e-45"),
     ],
 )
 def test_what_cannot_be_is_one_line_and_status_1(folder, capsys, options, message):
@@ -86,6 +89,17 @@ def test_what_cannot_be_is_one_line_and_status_1(folder, capsys, options, messag
         code = usage.code
     error = capsys.readouterr().err.strip()
     assert code == 1 and message in error and "\n" not in error
+
+
+def test_a_state_that_cannot_be_kept_is_refused_before_the_text(folder, tmp_path, capsys):
+    for file in (tmp_path / "no-folder" / "s", tmp_path):
+        assert generate(folder, "--prompt", "hi", "--quiet", "--save-state", str(file)) == 1
+        out, error = capsys.readouterr()
+        assert out == "" and f"{file}: cannot be written" in error and error.count("\n") == 1
+
+
+def test_half_a_surrogate_pair_in_a_prompt_is_read(folder, capsys):
+    assert generate(folder, "--prompt", "hi \udcff", "--max-tokens", "2", "--quiet") == 0
 
 
 def test_ctrl_c_ends_the_text_and_reports(folder, tmp_path):

@@ -29,6 +29,15 @@ def test_names_are_taken_at_their_word():
         device.pick_device("tpu9")
 
 
+@pytest.mark.parametrize(
+    "name", ["mps", "meta", "xpu:1", "cpu:3", "cuda:99", "", "cpu:-1", "x" * 999]
+)
+def test_a_device_that_cannot_be_is_one_short_line(name):
+    with pytest.raises(ModelError, match=r"^device '") as error:
+        device.pick_device(name)
+    assert len(str(error.value)) < 150 and "\n" not in str(error.value)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_gpu_that_is_not_there_is_refused():
     with pytest.raises(ModelError, match="torch sees no GPU; use cpu"):

@@ -178,3 +178,42 @@ def test_a_prompt_is_projected_at_its_last_token_alone():
     prefill(model, [prompt(100), prompt(3)])
     list(generate(model, prompt(70), max_tokens=3))
     assert seen == [(2, 24), (1, 24), (1, 24), (1, 24)]
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), HOT], ids=["greedy", "hot"])
+def test_bans_that_cannot_be_are_refused(sampling):
+    model = small()
+    for odd in ([-1], [61], [3, 2**40]):
+        with pytest.raises(ModelError, match="token ids reach from"):
+            generate(model, prompt(3), sampling=sampling, banned_ids=odd)
+    with pytest.raises(ModelError, match="no token can be chosen"):
+        next(generate(model, prompt(3), sampling=sampling, banned_ids=range(61)))
+    most = [n for n in range(61) if n != 7]
+    run = generate(model, prompt(3), sampling=sampling, banned_ids=most, max_tokens=3)
+    assert list(run) == [7, 7, 7]
+
+
+@pytest.mark.parametrize("ids", [[1.7, 2], [-1], [61], [2**70], ["ab"], "ab", [None], [[1], [2]]])
+def test_ids_that_are_none_are_refused(ids):
+    with pytest.raises(ModelError, match="token ids"):
+        prefill(small(), [ids])
+
+
+@pytest.mark.parametrize("slice_tokens", [0, -1])
+def test_slices_hold_a_token_at_least(slice_tokens):
+    with pytest.raises(ModelError, match=f"slice_tokens is {slice_tokens}; it must be at least 1"):
+        prefill(small(), [prompt(3)], slice_tokens=slice_tokens)
+
+
+def test_a_text_goes_on_from_one_row_of_its_own_model():
+    model = small()
+    logits, state = prefill(model, [prompt(3)])
+    for l0, s0 in (
+        (logits.repeat(2, 1), state),
+        (logits[0], state),
+        (logits[:, :5], state),
+        (logits, state.expand(2)),
+        (logits, small(num_blocks=3).zero_state()),
+    ):
+        with pytest.raises(ModelError, match="logits have shape|a state of"):
+            generate(model, [], state=s0, logits=l0)

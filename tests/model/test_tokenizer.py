@@ -1,13 +1,16 @@
 """Start and end of a text as the checkpoint means them, and text that never shows half a letter."""
 
 import json
+import random
 
 import pytest
+import tokenizers
 from tests.model.bytes_tokenizer import SPECIAL, write_tokenizer
+from tokenizers import decoders, models
 
 from app.model.errors import ModelError
 from app.model.stream import TextStream, stream_text
-from app.model.tokenizer import load_tokenizer
+from app.model.tokenizer import Tokenizer, load_tokenizer
 
 TEXTS = ["", "plain", "näher — ½ … 漢字 🦉🦉", "tab\tand\nline", "a<|short|>b"]
 
@@ -107,3 +110,51 @@ def test_text_ends_before_the_first_stop_string(tokenizer, text, stop, shown):
     assert "".join(pieces) == shown and "" not in pieces
     if shown != text:
         assert tokenizer.decode(taken).endswith(tuple(s for s in stop if s))  # no token after it
+
+
+def joined(tokenizer, ids):
+    """All that a stream tells of ids, and its longest wait in tokens."""
+    stream, told, wait, longest = TextStream(tokenizer), "", 0, 0
+    for token in ids:
+        piece = stream.push(token)
+        wait = 0 if piece else wait + 1
+        told, longest = told + piece, max(longest, wait)
+    return told + stream.flush(), longest
+
+
+def test_any_bytes_stream_to_what_they_decode_to(tokenizer):
+    """Stray and cut bytes before, within and after letters; a letter is never lost to them."""
+    draw = random.Random(0)
+    letters = [tokenizer.encode(letter, start=False) for letter in "aé漢🦉"]
+    owl = letters[-1]
+    cases = [[owl[1]] * n + owl + [owl[0]] * m for n in range(9) for m in range(5)]
+    for _ in range(3000):
+        parts = []
+        for _ in range(draw.randrange(1, 8)):
+            letter = draw.choice(letters)
+            cut = letter[draw.randrange(4) : draw.randrange(1, 5)]
+            parts += draw.choice([letter, cut, [draw.randrange(3, 259)], [0]])
+        cases.append(parts)
+    for ids in cases:
+        told, longest = joined(tokenizer, ids)
+        assert told == tokenizer.decode(ids), ids
+    told, longest = joined(tokenizer, [owl[1]] * 50)
+    assert told == "\ufffd" * 50 and longest <= 3  # shown as it comes, not at the end
+
+
+def test_letters_of_fallback_bytes_are_never_split():
+    """Tokenizers that fall back to bytes show one U+FFFD for each byte of an unfinished letter."""
+    vocabulary = {f"<0x{n:02X}>": n for n in range(256)}
+    backend = tokenizers.Tokenizer(models.BPE(vocabulary, [], byte_fallback=True))
+    backend.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    tokenizer = Tokenizer(backend, None, frozenset())
+    for text in ("näher", "漢字", "🦉🦉 é"):
+        stream = TextStream(tokenizer)
+        pieces = [stream.push(byte) for byte in text.encode()]
+        assert "".join(pieces) == text and all("\ufffd" not in piece for piece in pieces)
+
+
+@pytest.mark.parametrize("half", ["\ud800", "\udcff", "a\ud83db", "\udd89\ud83e"])
+def test_half_a_surrogate_pair_is_read_as_a_question_mark(tokenizer, half):
+    shown = "".join("?" if "\ud800" <= letter <= "\udfff" else letter for letter in half)
+    assert tokenizer.encode(f"x{half}é") == tokenizer.encode(f"x{shown}é")
