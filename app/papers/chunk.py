@@ -3,10 +3,10 @@
 It never changes a character of the text and never lets a chunk grow past the embedder's limit.
 """
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from itertools import accumulate
 
 from app.papers.records import Chunk, Paper, Sentence, Span
 from app.papers.units import CountTokens, TokenCounter, Unit, sentence_units
@@ -78,10 +78,10 @@ def _groups(
 def _runs(units: Iterable[Unit]) -> Iterator[list[Unit]]:
     """Units that may share a chunk: one part and page, and one section but for bare headings."""
     run: list[Unit] = []
+    bare = True  # nothing but headings in it yet
     for unit in units:
         if run:
             before = run[-1]
-            bare = all(each.is_heading for each in run)
             if (
                 unit.part != before.part
                 or unit.spans[0].page != before.spans[-1].page
@@ -90,7 +90,8 @@ def _runs(units: Iterable[Unit]) -> Iterator[list[Unit]]:
                 or (unit.is_heading and not bare)
             ):
                 yield run
-                run = []
+                run, bare = [], True
+        bare = bare and unit.is_heading
         run.append(unit)
     if run:
         yield run
@@ -98,14 +99,18 @@ def _runs(units: Iterable[Unit]) -> Iterator[list[Unit]]:
 
 def _pack(run: list[Unit], settings: ChunkSettings, count: TokenCounter) -> Iterator[list[Unit]]:
     """Cut a run into chunks of even size, at the ends of paragraphs where one is near."""
+    before = [0, *accumulate(unit.words for unit in run)]
+    tokens = [0, *accumulate(unit.tokens for unit in run)]
     start = fresh = 0  # units before `fresh` are in a chunk already
     while fresh < len(run):
-        stop = _end_of_chunk(run, start, settings)
+        stop = _end_of_chunk(run, start, before[-1] - before[start], settings)
+        # Units cost two special tokens each: beyond four times the limit nothing can fit.
+        most = bisect_right(tokens, tokens[start] + 4 * count.max_tokens)
+        stop = max(start + 1, min(stop, most))
         if not _fits(run[start:stop], count):
-            # A unit alone fits, and the tokens grow with each: the last stop that fits is found.
-            over = partial(_too_long, run, start, count)
-            stop = start + bisect_left(range(stop - start + 1), True, lo=1, key=over) - 1
-            stop = max(stop, start + 1)
+            stop = start + 1  # a unit alone fits; far beyond what fits nothing is counted
+            while _fits(run[start : stop + 1], count):
+                stop += 1
         if stop <= fresh:  # the repeated sentence leaves no room for a new one
             start = fresh
             continue
@@ -114,9 +119,8 @@ def _pack(run: list[Unit], settings: ChunkSettings, count: TokenCounter) -> Iter
         start = stop - settings.overlap if stop - start > 1 else stop
 
 
-def _end_of_chunk(run: list[Unit], start: int, settings: ChunkSettings) -> int:
-    """Index after the last unit of the chunk that begins at `start`, by words alone."""
-    left = sum(unit.words for unit in run[start:])
+def _end_of_chunk(run: list[Unit], start: int, left: int, settings: ChunkSettings) -> int:
+    """Index after the last unit of the chunk that begins at `start`, with `left` words to go."""
     pieces = max(1, round(left / settings.words), -(-left // settings.most_words))
     target = left / pieces
     stop, words = start + 1, run[start].words
@@ -138,10 +142,6 @@ def _is_enough(words: int, unit: Unit, before: Unit, target: float) -> bool:
     if before.ends_paragraph:
         return words >= 0.9 * target
     return words + unit.words / 2 > target
-
-
-def _too_long(run: list[Unit], start: int, count: TokenCounter, length: int) -> bool:
-    return not _fits(run[start : start + length], count)
 
 
 def _fits(units: list[Unit], count: TokenCounter) -> bool:

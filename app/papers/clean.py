@@ -41,7 +41,9 @@ GLUED = frozenset(
     )
 )
 WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
-LINE_END_HALF = re.compile(r"([^\W\d_]+(?:-[^\W\d_]+)*)-$")
+# Of a line read from its end: a search from its start would try every letter of a long run.
+HALF_REVERSED = re.compile(r"-([^\W\d_]+(?:-[^\W\d_]+)*)")
+LONGEST_HALF = 200  # characters; no word of any language is longer
 LINE_START_HALF = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 
 
@@ -100,7 +102,8 @@ def compose_accents(text: str) -> str:
     text = ACCENT_GAP.sub("", text)
 
     def compose(match: re.Match[str]) -> str:
-        before, after = match.string[: match.start()][-1:], match.string[match.end() :][:2]
+        whole, start, end = match.string, match.start(), match.end()
+        before, after = whole[max(0, start - 1) : start], whole[end : end + 2]
         if not before.isalpha() and not (len(after) == 2 and after.isalpha()):
             return match[0]  # a sign of a formula: the "~O" of complexity is no Portuguese
         letter = {"ı": "i", "ȷ": "j"}.get(match[2], match[2])
@@ -121,6 +124,12 @@ def _readable(char: str) -> str:
     return "" if category in ("Cf", "Co", "Cs", "Cn") else char
 
 
+def line_end_half(text: str) -> str | None:
+    """The first half of a word that is hyphenated at the end of `text`, without that hyphen."""
+    found = HALF_REVERSED.match(text[: -LONGEST_HALF - 1 : -1])
+    return found[1][::-1] if found else None
+
+
 def vocabulary(lines: list[Line]) -> Counter[str]:
     """Lower-case words of the lines with their counts, without the halves around line ends."""
     counts: Counter[str] = Counter()
@@ -129,9 +138,10 @@ def vocabulary(lines: list[Line]) -> Counter[str]:
         text = line.text
         if after_hyphen:
             text = LINE_START_HALF.sub("", text, count=1) if text[:1].islower() else text
-        after_hyphen = bool(LINE_END_HALF.search(text))
-        if after_hyphen:
-            text = LINE_END_HALF.sub("", text)
+        half = line_end_half(text)
+        after_hyphen = half is not None
+        if half is not None:
+            text = text[: -len(half) - 1]
         for word in WORD.findall(text.lower()):
             counts[word] += 1
             if "-" in word:
@@ -145,13 +155,13 @@ def join_lines(before: str, after: str, words: Counter[str]) -> str:
     The hyphen stays in true compounds: where the file writes the word with it more often than
     without, or writes both halves as words of their own and never the whole.
     """
-    left, right = LINE_END_HALF.search(before), LINE_START_HALF.match(after)
+    left, right = line_end_half(before), LINE_START_HALF.match(after)
     if not left or not right:
         glued = before.endswith("-") and not before.endswith(" -") and after[:1].isalnum()
         return before + after if glued else f"{before} {after}"
     if not after[0].islower():
         return before + after
-    half, rest = left[1].lower(), right[0].lower()
+    half, rest = left.lower(), right[0].lower()
     whole, compound = words[half + rest], words[f"{half}-{rest}"]
     halves = half.split("-")[-1], rest.split("-")[0]
     two_words = words[halves[0]] > 0 and words[halves[1]] > 0 and len(half) > 2

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import replace
 
 from app.papers.clean import join_lines
-from app.papers.layout import END, Block, Measures
+from app.papers.layout import Block, Measures, ends_sentence
 
 
 def finish_paragraphs(blocks: list[Block], usual: Measures, words: Counter[str]) -> list[Block]:
@@ -36,7 +36,7 @@ def mend_page_breaks(pages: list[list[Block]], words: Counter[str]) -> None:
     for blocks, following in zip(pages, pages[1:]):
         i = next((i for i in reversed(range(len(blocks))) if _is_running(blocks[i])), None)
         j = next((j for j in range(len(following)) if _is_running(following[j])), None)
-        if i is None or j is None or not re.search(r"[^\W\d_]-$", blocks[i].text):
+        if i is None or j is None or not re.search(r"[^\W\d_]-$", blocks[i].text[-2:]):
             continue
         rest = re.match(r"[a-z]\S* ", following[j].text)
         if rest:
@@ -51,7 +51,7 @@ def _is_running(block: Block) -> bool:
 
 def is_open(text: str) -> bool:
     """Whether a paragraph stops in the middle of a sentence."""
-    return not END.search(text) and len(text.split()) > 4
+    return not ends_sentence(text) and len(text.split(None, 5)) > 4
 
 
 def continuation(blocks: list[Block], i: int, usual: Measures) -> int | None:
@@ -61,7 +61,7 @@ def continuation(blocks: list[Block], i: int, usual: Measures) -> int | None:
         if block.kind == "heading":
             return None
         if block.kind == "prose" and abs(block.size - usual.size) < 0.4:
-            goes = block.text[:1].islower() and len(block.text.split()) > 3
+            goes = block.text[:1].islower() and len(block.text.split(None, 4)) > 3
             return j if goes else None
         if block.kind == "row" and j == i + 1:
             return None  # a displayed equation: the sentence goes on through it

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from app.papers.clean import Line, join_lines
+from app.papers.clean import LONGEST_HALF, Line, join_lines
 
 Kind = Literal["prose", "heading", "caption", "row", "figure"]
 
@@ -21,8 +21,8 @@ DOT = re.compile(r"[•●▪◦∙]\s")
 BULLET = re.compile(r"[•●▪◦∙·■–*]\s|\(?(?:[ivx]{1,4}|\d{1,2}|[a-z])[.)]\s+[A-Z“\"]")
 FOOTNOTE = re.compile(r"(?:\d{1,2}|[∗*†‡§])(?:[A-Z“]|https?:)")
 REFERENCE_MARK = re.compile(r"\[\w{1,12}\]\s|\d{1,3}\.\s+[A-Z]")
-# A name, and a number at the end.
-TABLE_ROW = re.compile(r"^\D*[^\W\d_]{2,}.*\s[-+−]?\d[\d.,]*%?$")
+NAME_FIRST = re.compile(r"\D*?[^\W\d_]{2}")
+NUMBER = re.compile(r"[-+−]?\d[\d.,]*%?")
 FIGURE_RUN, FIGURE_WORDS = 8, 4  # so many lines of fewer words than this are labels or numbers
 # The end of a sentence, also where a footnote's number follows it.
 END = re.compile(r"(?:[.!?:;…][\"'”’)\]]*|(?<=[^\W\d_])[.!?][\"'”’)\]]*\d{1,3})$")
@@ -44,6 +44,11 @@ class Measures:
 
     size: float
     leading: float
+
+
+def ends_sentence(text: str) -> bool:
+    """Whether a text ends as a sentence does; only its last characters count."""
+    return bool(END.search(text[-40:]))
 
 
 def measure(pages: list[list[Line]]) -> Measures:
@@ -138,10 +143,13 @@ def make_block(kind: Kind, group: list[Line], words: Counter[str]) -> Block:
 
 def join_all(texts: list[str], words: Counter[str]) -> str:
     """Lines of one paragraph as one text."""
-    joined = texts[0]
+    done, joined = [], texts[0]
     for text in texts[1:]:
         joined = join_lines(joined, text, words)
-    return joined
+        if len(joined) > 4 * LONGEST_HALF:  # what lies farther back joins no more
+            done.append(joined[:-LONGEST_HALF])
+            joined = joined[-LONGEST_HALF:]
+    return "".join(done) + joined
 
 
 def line_kinds(
@@ -155,7 +163,7 @@ def line_kinds(
         else:
             kinds.append("row" if is_row(line.text) else "prose")
     for start, end in label_runs(lines, kinds, headings, usual, figures_from):
-        rows = sum(bool(TABLE_ROW.search(line.text)) for line in lines[start:end])
+        rows = sum(is_table_row(line.text) for line in lines[start:end])
         kinds[start:end] = ["row" if rows * 2 > end - start else "figure"] * (end - start)
     return kinds
 
@@ -208,7 +216,14 @@ def ends_paragraph(before: Line, line: Line) -> bool:
     """Whether a short line is the rest of the sentence that the line above it leaves open."""
     close = 0 < before.y - line.y < 1.6 * before.size and abs(before.size - line.size) < 0.3
     prose = len(before.text.split()) > FIGURE_WORDS and not is_row(before.text)
-    return close and prose and not END.search(before.text) and abs(before.x - line.x) < 30
+    return close and prose and not ends_sentence(before.text) and abs(before.x - line.x) < 30
+
+
+def is_table_row(text: str) -> bool:
+    """Whether a line is a name, before any digit, and more up to a number at the end."""
+    last = text.rsplit(None, 1)[-1:]
+    alone = text[-1:].isspace() or last == [text]
+    return not alone and bool(last and NUMBER.fullmatch(last[0]) and NAME_FIRST.match(text))
 
 
 def is_row(text: str) -> bool:
@@ -241,7 +256,7 @@ def starts_block(
         return True
     if FOOTNOTE.match(line.text) and line.size < usual.size - 0.5:
         return True
-    if END.search(before.text):
+    if ends_sentence(before.text):
         return starts_paragraph(before, line, following, usual, references)
     drop = before.y - line.y
     if references and REFERENCE_MARK.match(line.text):
@@ -268,7 +283,7 @@ def starts_paragraph(
 def goes_on(before: Line, line: Line, usual: Measures) -> bool:
     """Whether a line of signs belongs to the running text: same edge, next line, same size."""
     close = 0 < before.y - line.y < 1.3 * usual.leading
-    return close and abs(before.x - line.x) < 2 and not END.search(before.text)
+    return close and abs(before.x - line.x) < 2 and not ends_sentence(before.text)
 
 
 def is_indented(line: Line, following: Line | None) -> bool:

@@ -257,11 +257,9 @@ def place_blocks(
     current: Part = "main"
     for number, (page, label) in enumerate(zip(blocks, labels), 1):
         page_part = current
-        text = ""
+        start = 0
         for block in page:
-            start = len(text) + (1 if text else 0)
-            text = f"{text}\n{block.text}" if text else block.text
-            span = Span(number, start, len(text))
+            span = Span(number, start, start + len(block.text))
             if block.heading:
                 current = next(order)
                 page_part = current if start == 0 else page_part
@@ -269,5 +267,6 @@ def place_blocks(
                 sections.append(Section(block.heading, current, span._replace(end=end)))
             if block.kind == "figure":
                 figures.append(span)
-        pages.append(Page(number, label, text, page_part))
+            start = span.end + 1
+        pages.append(Page(number, label, "\n".join(block.text for block in page), page_part))
     return pages, sections, figures

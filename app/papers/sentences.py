@@ -161,13 +161,13 @@ def _ends_sentence(text: str, start: int, match: re.Match[str]) -> bool:
         return False
     if first.islower() and not SMALL_START.match(text, match.end()):
         return False
-    sentence = text[start : match.start()]
-    near = sentence[-160:]  # an unclosed bracket farther back is a fault of the text
+    # An unclosed bracket farther back is a fault of the text.
+    near = text[max(start, match.start() - 160) : match.start()]
     if near.count("(") > near.count(")") + match[0].count(")"):
         return False
     if match[0][0] != ".":
         return True
-    return _dot_ends_sentence(sentence, first)
+    return _dot_ends_sentence(near, first)
 
 
 def _dot_ends_sentence(sentence: str, first: str) -> bool:

@@ -64,7 +64,7 @@ def _largest(page: list[Line]) -> tuple[float, str]:
     upright = [line for line in page[: max(1, abstract)] if not line.turned]
     top, bottom = max(line.y for line in page), min(line.y for line in page)
     upright = [line for line in upright if line.y > top - 0.5 * (top - bottom)]
-    for size in sorted({line.size for line in upright if len(line.text) > 3}, reverse=True):
+    for size in sorted({line.size for line in upright if len(line.text) > 3})[:-21:-1]:
         run: list[Line] = []
         for line in upright:
             near = not run or run[-1].y - line.y < 2 * size

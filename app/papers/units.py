@@ -3,6 +3,7 @@
 It never changes a character of the text, and leaves no sentence out.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -83,13 +84,12 @@ def _paragraphs(text: str) -> Iterator[tuple[int, int]]:
 
 def _place(places: list[Section], page: int, start: int) -> tuple[str, Part, bool]:
     """Section and part of a place, and whether a heading stands there."""
-    title, part, heading = "", "main", False
-    for section in places:
-        if (section.span.page, section.span.start) > (page, start):
-            break
-        title, part = section.title, section.part
-        heading = section.span[:2] == (page, start) and section.span.end > start
-    return title, part, heading
+    after = bisect_right(places, (page, start), key=lambda section: section.span[:2])
+    if not after:
+        return "", "main", False
+    section = places[after - 1]
+    heading = section.span[:2] == (page, start) and section.span.end > start
+    return section.title, section.part, heading
 
 
 def _is_running(text: str) -> bool:
@@ -164,7 +164,9 @@ def _fitting(
 
 def _longest_fit(page: int, start: int, end: int, count: TokenCounter) -> int:
     """Largest end, at a blank where there is one, up to which the text fits."""
-    low, high = start + 1, end
+    low, high = start + 1, min(end, start + 1024)
+    while high < end and count.tokens([Span(page, start, high)]) <= count.max_tokens:
+        low, high = high, min(end, start + 2 * (high - start))  # never far beyond what fits
     while low < high:
         middle = (low + high + 1) // 2
         if count.tokens([Span(page, start, middle)]) <= count.max_tokens:

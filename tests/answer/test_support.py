@@ -1,5 +1,7 @@
 """Support by matching: words, numbers, negation, places; the expected values are judged by hand."""
 
+import time
+
 import pytest
 from fakes import passage
 
@@ -129,3 +131,23 @@ def test_what_stands_word_for_word_is_supported_whatever_it_denies(written, pass
 
 def test_words_of_another_order_with_a_denial_are_not():
     assert not support.match("it adds latency", "It adds no latency.").supports
+
+
+@pytest.mark.parametrize(
+    "unit", ["x1", "5 ", "no not ", "αx ", "The gate of cell 12 is not a cell. ", "1.", "[1] "]
+)
+def test_long_texts_cost_no_more_than_their_length(unit):
+    def seconds(text: str) -> float:
+        started = time.perf_counter()
+        support.words.cache_clear()
+        support.match(text, text)
+        support.unknown_terms(text, ["nothing of it"])
+        return time.perf_counter() - started
+
+    text = unit * (80_000 // len(unit))
+    pairs = ((seconds(text), seconds(text[:20_000])) for _ in range(3))
+    assert any(whole < 0.2 or whole < 10 * part for whole, part in pairs)
+
+
+def test_very_long_runs_are_counted_up_to_a_limit():
+    assert support.longest_run(["a"] * 500, ["a"] * 400) == support.LONGEST_RUN
