@@ -13,7 +13,7 @@ from app.answer.cite import quoted, sources, split_answer, with_support
 from app.answer.evidence import Candidate, candidates, ranked
 from app.answer.prompt import Prompt, PromptSpec
 from app.answer.records import NOT_FOUND, Answer, Evidence
-from app.papers.records import Passage
+from app.papers.records import Passage, encodable
 from app.show import text
 
 LEAST_COSINE = 0.25  # below it nothing counts as found, until a calibrated score takes its place
@@ -136,10 +136,10 @@ def answer_steps(
         searched: The question in words that need no earlier one, where it is a follow-up: what is
             searched for and what the reader is asked.
     """
-    question, mode = question.strip(), reader.spec.mode(mode)
+    question, mode = encodable(question).strip(), reader.spec.mode(mode)
     if not question:
         raise ValueError("the question is empty")
-    asked = searched or question
+    asked = encodable(searched or question)
     clock = Clock()
     passages = retriever.search(asked, k)
     similarities = [retriever.sentence_scores(asked, passage) for passage in passages]

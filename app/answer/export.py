@@ -74,13 +74,17 @@ def save(what: Exportable, path: str | Path, title: str) -> Path:
         ".html": lambda: html.document(title, what.to_html(base)),
         ".md": lambda: what.to_markdown(base),
         ".csv": what.to_csv,
-        ".json": lambda: json.dumps(what.to_dict(), ensure_ascii=False, indent=1) + "\n",
+        ".json": lambda: _json(what.to_dict()),
         ".txt": lambda: f"{what}\n",
     }
     if path.suffix.lower() not in forms:
         raise ValueError(f"{path.name} ends in none of {', '.join(forms)}")
     path.write_text(forms[path.suffix.lower()](), encoding="utf-8", newline="")
     return path
+
+
+def _json(values: dict[str, Any]) -> str:
+    return json.dumps(values, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
 def csv_text(compared: Iterable[tuple["Comparison", "Gold | None"]]) -> str:

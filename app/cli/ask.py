@@ -6,6 +6,7 @@ from pathlib import Path
 
 from app.cli import warn
 from app.cli.options import add_answer_options, add_library_options, open_library
+from app.papers.records import encodable
 
 
 def add_parser(subparsers: "argparse._SubParsersAction") -> None:
@@ -32,7 +33,7 @@ def questions(args: argparse.Namespace) -> list[str]:
         asked = [args.question]
     else:
         asked = args.questions.read_text(encoding="utf-8").split("\n")
-    asked = [line.strip() for line in asked if line.strip()]
+    asked = [encodable(line).strip() for line in asked if line.strip()]
     if not asked:
         raise ValueError("there is no question in what was given")
     return asked
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             if args.json:
                 answer = ask(question, retriever, reader=reader, mode=args.mode)
-                print(json.dumps(answer.to_dict(), ensure_ascii=False), flush=True)
+                print(json.dumps(answer.to_dict(), ensure_ascii=False, allow_nan=False), flush=True)
             else:
                 for piece in streamed(question, retriever, reader, args.mode):
                     print(piece, end="", flush=True)

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
         "text": lambda: str(report),
         "markdown": lambda: report.to_markdown(base),
         "html": lambda: document(args.question, report.to_html(base)),
-        "json": lambda: json.dumps(report.to_dict(), ensure_ascii=False),
+        "json": lambda: json.dumps(report.to_dict(), ensure_ascii=False, allow_nan=False),
     }[args.format]()
     if args.output:
         args.output.write_text(text + "\n", encoding="utf-8")

@@ -144,21 +144,25 @@ def limit_memory() -> None:
         return  # not every system can; the time limit still holds
 
 
+def emit(record: dict[str, Any]) -> None:
+    """Print one line of JSON; a lone surrogate, as in a title of broken UTF-16, becomes "?"."""
+    line = json.dumps(record, ensure_ascii=False) + "\n"
+    sys.stdout.buffer.write(line.encode("utf-8", "replace"))
+    sys.stdout.buffer.flush()
+
+
 def main(path: str, first: int) -> None:
     """Print the header, then one line a page from page `first` on."""
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # this process only
     limit_memory()
-    emit = sys.stdout.write
     reader, header = open_reader(path)
-    emit(json.dumps(header) + "\n")
-    sys.stdout.flush()
+    emit(header)
     for number in range(first, header.get("pages", 0) + 1):
         try:
             record: dict[str, Any] = {"page": number, "lines": page_lines(reader.pages[number - 1])}
         except (Exception, RecursionError, MemoryError) as problem:
             record = {"page": number, "error": f"{type(problem).__name__}: {problem}"[:200]}
-        emit(json.dumps(record) + "\n")
-        sys.stdout.flush()
+        emit(record)
 
 
 if __name__ == "__main__":

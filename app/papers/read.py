@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from app.papers import clean, flow, layout, structure
-from app.papers.records import Page, Paper, PaperError, Part, Section, Span
+from app.papers.records import Page, Paper, PaperError, Part, Section, Span, shown_name
 
 SECONDS_PER_PAGE = 20.0
 END_MARK_BYTES = 4096
@@ -38,7 +38,9 @@ def read_paper(path: Path | str, seconds_per_page: float = SECONDS_PER_PAGE) -> 
     for number, reason in skipped:
         warnings.warn(f"{path.name}: page {number} skipped: {reason}", stacklevel=2)
     check_text(path, raw, skipped)
-    return build_paper(path.name, hashlib.sha256(data).hexdigest(), header, raw, tuple(skipped))
+    return build_paper(
+        shown_name(path), hashlib.sha256(data).hexdigest(), header, raw, tuple(skipped)
+    )
 
 
 def check_file(path: Path) -> bytes:

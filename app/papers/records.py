@@ -3,7 +3,9 @@
 Views of them at most; no reading, no searching.
 """
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 Part = Literal["main", "references", "appendix", "figure"]
@@ -15,6 +17,16 @@ class PaperError(Exception):
     def __init__(self, file: str, reason: str, remedy: str) -> None:
         super().__init__(f"{file}: {reason}; {remedy}")
         self.file, self.reason, self.remedy = file, reason, remedy
+
+
+def encodable(text: str) -> str:
+    """The text with U+FFFD for each lone surrogate, which neither files nor models can hold."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
+
+
+def shown_name(path: Path) -> str:
+    """File name as text: what is no UTF-8 in it becomes U+FFFD."""
+    return encodable(path.name)
 
 
 class Span(NamedTuple):

@@ -14,6 +14,9 @@ import numpy as np
 
 from app.papers.records import Chunk, Page, Paper, Section, Sentence, Span
 
+FILES = ("index.faiss", "sentences.npy", "paper.json")
+LENGTH_TOLERANCE = 1e-2  # of a row's length of 1, as vectors computed in bfloat16 have it
+
 
 @dataclass(frozen=True, eq=False)
 class PaperIndex:
@@ -62,7 +65,7 @@ def encode(index: PaperIndex) -> dict[str, bytes]:
     }
 
 
-def decode(data: Mapping[str, bytes]) -> PaperIndex:
+def decode(data: Mapping[str, bytes], width: int | None = None) -> PaperIndex:
     """The index that files hold; any of several errors where they do not fit each other."""
     import faiss
 
@@ -74,9 +77,19 @@ def decode(data: Mapping[str, bytes]) -> PaperIndex:
         raise ValueError(f"{flat.ntotal} vectors for {len(chunks)} chunks")
     if len(sentences) != sum(len(chunk.sentences) for chunk in chunks):
         raise ValueError(f"{len(sentences)} vectors of sentences are not one for each")
-    return PaperIndex(
-        _paper(record["paper"]), chunks, flat.reconstruct_n(0, len(chunks)), sentences
-    )
+    vectors = flat.reconstruct_n(0, len(chunks))
+    for name, rows in (("chunks", vectors), ("sentences", sentences)):
+        _check_rows(name, rows, width or vectors.shape[1])
+    return PaperIndex(_paper(record["paper"]), chunks, vectors, sentences)
+
+
+def _check_rows(name: str, rows: np.ndarray, width: int) -> None:
+    """Vectors must be finite, of that width and of length 1: scores are taken for cosines."""
+    if rows.dtype != np.float32 or rows.ndim != 2 or rows.shape[1] != width:
+        raise ValueError(f"vectors of {name} are {rows.dtype} of shape {rows.shape}")
+    lengths = np.linalg.norm(rows, axis=1)
+    if not (np.abs(lengths - 1) <= LENGTH_TOLERANCE).all():  # false for what is not finite too
+        raise ValueError(f"vectors of {name} are not of length 1")
 
 
 def _plain(chunk: Chunk) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from app.retrieve.contents import PaperIndex, decode, encode
+from app.papers.records import shown_name
+from app.retrieve.contents import FILES, PaperIndex, decode, encode
 
 FORMAT = 2
 MANIFEST = "manifest.json"
@@ -32,6 +33,16 @@ Recipe = Mapping[str, Any]
 
 class UnusableIndex(Exception):
     """What lies in a folder is no index of the wanted recipe; the message says why."""
+
+
+class UnusableFolder(OSError):
+    """The folder of the indexes cannot be written; the message says why and what to do."""
+
+    def __init__(self, root: Path, reason: str) -> None:
+        super().__init__(
+            f"the index folder {root} cannot be written ({reason}); make room or give another "
+            "folder: --index FOLDER, in Python Library.open(..., index=FOLDER)"
+        )
 
 
 def make_recipe(
@@ -48,7 +59,7 @@ def make_recipe(
     """
     return {
         "format": FORMAT,
-        "file": pdf.name,
+        "file": shown_name(pdf),
         "pdf_sha256": sha256,
         "embedder_sha256": weights,
         "chunks": dict(settings),
@@ -76,22 +87,24 @@ def folder_name(recipe: Recipe) -> str:
     return f"{_stem(recipe['file'])}-{_digest(json.dumps(recipe, sort_keys=True).encode())[:12]}"
 
 
-def read_index(folder: Path, recipe: Recipe) -> PaperIndex:
-    """Read and check an index.
+def read_index(folder: Path, recipe: Recipe, width: int | None = None) -> PaperIndex:
+    """Read and check an index; its vectors must be as wide as `width` says.
 
     Raises:
         UnusableIndex: a file is missing, damaged or of another recipe.
     """
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
+        manifest = json.loads(_read_file(folder / MANIFEST))
         if manifest["recipe"] != recipe:
             raise UnusableIndex("its manifest is of another recipe")
+        if set(manifest["files"]) != set(FILES):  # names from a file are never followed
+            raise UnusableIndex("its manifest lists other files")
         data = {}
-        for name, expected in manifest["files"].items():
-            data[name] = (folder / name).read_bytes()
+        for name in FILES:
+            expected, data[name] = manifest["files"][name], _read_file(folder / name)
             if len(data[name]) != expected["bytes"] or _digest(data[name]) != expected["sha256"]:
                 raise UnusableIndex(f"{name} is damaged")
-        return decode(data)
+        return decode(data, width)
     except OSError as error:
         raise UnusableIndex(f"{Path(error.filename or folder).name} cannot be read") from error
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
@@ -105,11 +118,14 @@ def write_index(root: Path, recipe: Recipe, index: PaperIndex) -> Path:
 
     Returns:
         The folder.
+
+    Raises:
+        UnusableFolder: it cannot be written there.
     """
-    root.mkdir(parents=True, exist_ok=True)
+    make_root(root)
     target, temporary = root / folder_name(recipe), _temporary(root)
-    temporary.mkdir()
     try:
+        temporary.mkdir()
         files = {}
         for name, data in encode(index).items():
             _write_file(temporary / name, data)
@@ -119,9 +135,27 @@ def write_index(root: Path, recipe: Recipe, index: PaperIndex) -> Path:
         _sync_folder(temporary)
         _move(temporary, target, recipe)
         _sync_folder(root)
+    except OSError as error:
+        raise UnusableFolder(root, error.strerror or str(error)) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return target
+
+
+def make_root(root: Path) -> None:
+    """Make the folder of the indexes where it is missing.
+
+    Raises:
+        UnusableFolder: there can be none, or nothing can be written in it.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise UnusableFolder(root, "it is no folder") from None
+    except OSError as error:
+        raise UnusableFolder(root, error.strerror or str(error)) from error
+    if not os.access(root, os.W_OK | os.X_OK):
+        raise UnusableFolder(root, "it is read-only")
 
 
 def others(root: Path, recipe: Recipe) -> list[Path]:
@@ -135,9 +169,9 @@ def others(root: Path, recipe: Recipe) -> list[Path]:
 def difference(folder: Path, recipe: Recipe) -> str:
     """In words, what sets the index in a folder apart from a recipe."""
     try:
-        found = json.loads((folder / MANIFEST).read_bytes())["recipe"]
+        found = json.loads(_read_file(folder / MANIFEST))["recipe"]
         causes = [cause for key, cause in CAUSES.items() if found.get(key) != recipe[key]]
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+    except (UnusableIndex, OSError, ValueError, KeyError, AttributeError, TypeError, RuntimeError):
         causes = []
     return ", ".join(causes) or "its manifest cannot be read"
 
@@ -189,6 +223,12 @@ def _move(temporary: Path, target: Path, recipe: Recipe) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
+def _read_file(path: Path) -> bytes:
+    if path.exists() and not path.is_file():  # a pipe would be waited for without end
+        raise UnusableIndex(f"{path.name} is no regular file")
+    return path.read_bytes()
+
+
 def _write_file(path: Path, data: bytes) -> None:
     with path.open("wb") as file:
         file.write(data)
@@ -215,7 +255,10 @@ def _host() -> str:
 
 
 def _entries(root: Path) -> list[Path]:
-    return list(root.iterdir()) if root.is_dir() else []
+    try:
+        return list(root.iterdir())
+    except OSError:  # none, or not to be looked into: there is nothing to tidy
+        return []
 
 
 def _modified(path: Path) -> float:

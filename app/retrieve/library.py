@@ -5,6 +5,7 @@ It cuts no text and ranks nothing itself: that is app.papers' and the retrievers
 
 import dataclasses
 import hashlib
+import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -16,7 +17,7 @@ from langchain_core.vectorstores import VectorStore
 
 from app.papers.chunk import ChunkSettings, chunk_paper
 from app.papers.read import read_paper
-from app.papers.records import Chunk, Paper, PaperError
+from app.papers.records import Chunk, Paper, PaperError, shown_name
 from app.retrieve import index as disk
 from app.retrieve.base import Retriever, chunk_document
 from app.retrieve.contents import PaperIndex, pooled
@@ -102,6 +103,7 @@ class Library:
 
         Raises:
             PaperError: not one paper could be read.
+            UnusableFolder: an index is to be written and its folder cannot be.
         """
         paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
         opener = _Opener(
@@ -144,15 +146,17 @@ class Library:
         """File name of the paper that a file name, its stem or an arXiv id means.
 
         Raises:
-            ValueError: none does; the message lists the papers.
+            ValueError: none does, or several do; the message lists them.
         """
-        wanted = paper.lower().removeprefix("arxiv:")
-        for each in self.papers:
-            arxiv = (each.arxiv_id or "").lower()
-            if wanted in {each.file.lower(), Path(each.file).stem.lower()} or (
-                arxiv and wanted in {arxiv, arxiv.partition("v")[0]}
-            ):
-                return each.file
+        if any(each.file == paper for each in self.papers):
+            return paper
+        wanted = paper[6:] if paper.lower().startswith("arxiv:") else paper
+        for same in (str, str.casefold):  # exactly first, as names may differ in case alone
+            found = [p.file for p in self.papers if same(wanted) in map(same, _names(p))]
+            if len(found) == 1:
+                return found[0]
+            if found:
+                raise ValueError(f"{paper!r} may mean any of {', '.join(found)}")
         raise ValueError(f"no paper {paper!r}; there are {', '.join(p.file for p in self.papers)}")
 
     def __repr__(self) -> str:
@@ -213,14 +217,14 @@ class _Opener:
             if first is path:
                 self._refuse_same_name(path)
                 self.indexes.append(self._index(path, sha256))
-                self.paths[path.name] = str(path)
+                self.paths[shown_name(path)] = str(path)
             elif first.resolve() != path.resolve():
                 self.messages.append(f"{path}: the same paper as {first}, used once")
         except PaperError as failure:
             self.failures.append(failure)
 
     def _refuse_same_name(self, path: Path) -> None:
-        if any(index.paper.file == path.name for index in self.indexes):
+        if any(index.paper.file == shown_name(path) for index in self.indexes):
             raise PaperError(
                 str(path), "another paper bears the same file name", "rename one of the two"
             )
@@ -229,9 +233,9 @@ class _Opener:
         settings = dataclasses.asdict(self.settings)
         recipe = disk.make_recipe(path, sha256, self.embedder.fingerprint, settings, self.vectors)
         folder = self.root / disk.folder_name(recipe)
-        if folder.exists():
+        if os.path.exists(folder):
             try:
-                found = disk.read_index(folder, recipe)
+                found = disk.read_index(folder, recipe, self.embedder.width)
                 self._note_skipped(found.paper)
                 disk.tidy(self.root, recipe)
                 return found
@@ -241,6 +245,7 @@ class _Opener:
             for other in disk.others(self.root, recipe)[:1]:
                 cause = disk.difference(other, recipe)
                 self.messages.append(f"{path.name}: index made anew ({cause})")
+        disk.make_root(self.root)  # before the minutes that a paper takes
         built = self._build(path)
         recipe = {**recipe, "pdf_sha256": built.paper.sha256}  # the file may have changed meanwhile
         disk.write_index(self.root, recipe, built)
@@ -279,11 +284,19 @@ class _Opener:
 
 
 def _sha256(path: Path) -> str:
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise PaperError(str(path), "is no regular file", "give the PDF itself")
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise PaperError(str(path), error.strerror or "cannot be read", "check the path") from None
+
+
+def _names(paper: Paper) -> set[str]:
+    """What a paper may be called: file name, its stem, arXiv id with and without the version."""
+    arxiv = paper.arxiv_id or ""
+    return {paper.file, Path(paper.file).stem, arxiv, arxiv.partition("v")[0]} - {""}
 
 
 def _nothing_to_read(failures: Sequence[PaperError]) -> PaperError:

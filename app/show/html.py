@@ -68,9 +68,10 @@ def page_href(path: str | Path, page: int, *, base: str | Path = ".") -> str:
         page: Physical page, from 1.
         base: The folder that the address is relative to.
     """
+    # quoted as bytes, as a name need not be UTF-8
     relative = Path(os.path.relpath(path, base)).as_posix()
     # a first part such as "a:b" would read as a scheme; quoting leaves no colon
-    return f"{quote(relative)}#page={int(page)}"
+    return f"{quote(os.fsencode(relative))}#page={int(page)}"
 
 
 def bar(value: float, largest: float) -> str:

@@ -16,6 +16,7 @@ from app.answer.answer import (
     streamed,
 )
 from app.answer.cite import split_answer
+from app.answer.compare import compare
 from app.answer.records import NOT_FOUND, Answer
 from app.papers.records import Span
 
@@ -294,3 +295,27 @@ def test_a_quote_streams_once():
 def test_a_refusal_streams_its_one_line():
     retriever, reader = setup(found=[])
     assert NOT_FOUND in "".join(streamed(QUESTION, retriever, reader))
+
+
+@pytest.mark.parametrize("half", ["\ud800", "\udfff", "\udcff\ud800"])
+def test_halves_of_surrogate_pairs_in_a_question_reach_nobody(half):
+    retriever, reader = setup(["Gating ", "is new."])
+    asked = []
+    search = retriever.search
+    retriever.search = lambda query, k=None: asked.append(query) or search(query, k)
+    got = ask(f"{half} {QUESTION}", retriever, reader=reader, mode="sentence")
+    *_, other = answer_steps(QUESTION, retriever, reader, searched=f"{half} {QUESTION}")
+    compared = compare(f"{half} {QUESTION}", [retriever], reader=reader)
+    assert got.question.endswith(QUESTION) and "\ufffd" in got.question
+    written = [json.dumps(each.to_dict(), ensure_ascii=False) for each in (got, other, compared)]
+    for text in (*asked, *written, got.to_html(), got.to_markdown(), str(got), compared.to_csv()):
+        text.encode()
+
+
+def test_figures_that_are_no_numbers_are_never_written_as_json(tmp_path):
+    retriever, reader = setup()
+    compared = compare(QUESTION, [retriever], reader=reader)
+    (answer,) = compared.answers
+    spoilt = replace(compared, answers=(replace(answer, timings={"retrieve": float("nan")}),))
+    with pytest.raises(ValueError, match="JSON"):
+        spoilt.save(tmp_path / "report.json")

@@ -1,6 +1,8 @@
 """Lines as the child process measures them, from pieces such as pypdf hands over."""
 
-from app.papers.extract import LineBuilder
+import json
+
+from app.papers.extract import LineBuilder, emit
 
 UNIT = [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]
 
@@ -46,3 +48,9 @@ def test_control_codes_of_other_fonts_stay_for_the_cleaning():
 
 def test_form_feeds_and_separators_do_not_end_a_line():
     assert len(lines_of(("a\x0cb\x1cc\x85d\u2028e", at(72, 700), "/Times-Roman", 10.0))) == 1
+
+
+def test_titles_and_labels_of_broken_utf_16_leave_the_child_as_text(capfdbinary):
+    emit({"title": "a\ud800 T\u00e9", "labels": ["\udfff", "\u2028\r\n"]})
+    (line,) = capfdbinary.readouterr().out.decode().split("\n")[:-1]
+    assert json.loads(line) == {"title": "a? Té", "labels": ["?", "\u2028\r\n"]}

@@ -1,7 +1,10 @@
 """PDFs that the test writes itself: what is broken, what is slow, what is laid out oddly."""
 
+import dataclasses
 import importlib.util
+import json
 import logging
+import os
 import warnings
 
 import pytest
@@ -230,3 +233,10 @@ def test_references_begin_inside_the_page_and_the_appendix_after_them(make_pdf, 
         ("A Proofs of the Theorems", "appendix", 2),
     ]
     assert [page.part for page in paper.pages] == ["main", "appendix"]
+
+
+def test_a_name_that_is_not_utf_8_becomes_text(make_pdf, prose):
+    name = os.fsdecode(b"bad\xff.pdf")
+    paper = read_paper(make_pdf([prose], name=name))
+    assert paper.file == "bad\ufffd.pdf"
+    json.dumps(dataclasses.asdict(paper), ensure_ascii=False).encode()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.papers.records import Chunk, Page, Paper, Section, Sentence, Span
+from app.papers.records import Chunk, Page, Paper, Section, Sentence, Span, shown_name
 from app.retrieve.contents import PaperIndex
 
 
@@ -135,10 +135,10 @@ def pdfs(tmp_path, monkeypatch):
         blocks = [line.split("|") for line in lines if line]
         blocks = [(int(page), part, section, rest) for page, part, section, *rest in blocks]
         sha256 = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-        return make_paper(Path(path).name, blocks, sha256)[0]
+        return make_paper(shown_name(Path(path)), blocks, sha256)[0]
 
     def chunk(paper, settings, count_tokens, max_tokens):
-        read_again = Path(folder, paper.file)
+        read_again = next(p for p in folder.iterdir() if shown_name(p) == paper.file)
         lines = [line.split("|") for line in read_again.read_text().split("\n") if line]
         blocks = [(int(page), part, section, rest) for page, part, section, *rest in lines]
         return list(make_paper(paper.file, blocks)[1])

@@ -1,5 +1,7 @@
 """An index on disk is whole or absent, whatever kills its writer; what is damaged is never used."""
 
+import dataclasses
+import io
 import json
 import os
 import random
@@ -278,3 +280,72 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path, index_of, blocks)
     with pytest.raises(OSError):
         disk.write_index(tmp_path / "file" / "index", recipe(), index_of("a.pdf", blocks))
     shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+def signed(folder, name, data):
+    """Put other bytes in a file's place and their hash in the manifest."""
+    (folder / name).write_bytes(data)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][name] = {"bytes": len(data), "sha256": disk._digest(data)}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("name", ["/etc/hostname", "../other", "more.json", "pipe", "./paper.json"])
+def test_a_manifest_names_no_file_of_its_own(written, name):
+    folder, _ = written
+    os.mkfifo(folder / "pipe")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][name] = {"bytes": 1, "sha256": "0" * 64}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(disk.UnusableIndex, match="lists other files"):
+        disk.read_index(folder, recipe())
+
+
+@pytest.mark.parametrize("name", ["index.faiss", "sentences.npy", "paper.json", "manifest.json"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(written, name):
+    folder, _ = written
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(disk.UnusableIndex, match="no regular file"):
+        disk.read_index(folder, recipe())
+    if name == "manifest.json":
+        assert disk.difference(folder, recipe()) == "its manifest cannot be read"
+
+
+def spoilt(rows, harm):
+    rows = rows.copy()
+    if harm == "long":
+        return rows * 2
+    if harm == "narrow":
+        rows = rows[:, :-1]
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    if harm == "double":
+        return rows.astype(np.float64)
+    rows[1, 3] = {"nan": np.nan, "infinite": np.inf}[harm]
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("field", "harm"),
+    [
+        (field, harm)
+        for field in ("vectors", "sentence_vectors")
+        for harm in ("nan", "infinite", "long", "narrow", "double")
+        if (field, harm) != ("vectors", "double")  # FAISS holds single precision only
+    ],
+)
+def test_vectors_that_are_none_are_not_used_even_where_the_hash_fits(written, field, harm):
+    folder, index = written
+    other = dataclasses.replace(index, **{field: spoilt(getattr(index, field), harm)})
+    buffer = io.BytesIO()
+    np.save(buffer, other.sentence_vectors)
+    signed(folder, "sentences.npy", buffer.getvalue())
+    signed(folder, "index.faiss", disk.encode(other)["index.faiss"])
+    with pytest.raises(disk.UnusableIndex, match="vectors of"):
+        disk.read_index(folder, recipe(), index.vectors.shape[1])
+
+
+def test_vectors_of_another_width_than_the_embedders_are_not_used(written):
+    folder, index = written
+    with pytest.raises(disk.UnusableIndex, match="vectors of chunks"):
+        disk.read_index(folder, recipe(), index.vectors.shape[1] + 1)

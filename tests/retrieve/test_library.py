@@ -1,6 +1,8 @@
 """Opening papers: what is indexed when, what is said about it, and what is left alone."""
 
+import errno
 import html
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ from app.papers.chunk import ChunkSettings
 from app.papers.records import PaperError
 from app.retrieve import index as disk
 from app.retrieve.library import Library
+from app.show.html import page_href
 
 ONE = ["1|main|1 Start|Gates keep memory.|Rain fell.", "2|references|References|Gates. 1997."]
 TWO = ["1|main|1 Start|Attention is quadratic.|Keys meet queries."]
@@ -210,3 +213,79 @@ def test_a_library_shows_itself_as_inert_html(library):
     assert "<script" not in library._repr_html_()
     assert html.escape("<script>") in library._repr_html_()
     assert str(library).startswith("Library(2 papers, 8 chunks)")
+
+
+def test_the_exact_name_goes_before_one_that_differs_in_case(pdfs, open_library):
+    names = ["paper.pdf", "Paper.pdf", "Other.pdf", "Other.pdf.pdf"]
+    texts = ["1|main|1 Start|" + word for word in ("One.", "Two.", "Three.", "Four.")]
+    for order in (1, -1):
+        library = open_library(*[pdfs(n, t) for n, t in zip(names, texts)][::order])
+        for name in names:
+            assert library.file_of(name) == name
+        assert library.file_of("Paper") == "Paper.pdf" and library.file_of("paper") == "paper.pdf"
+        assert library.file_of("OTHER") == "Other.pdf"
+        with pytest.raises(ValueError, match="may mean any of .*aper.pdf, .*aper.pdf"):
+            library.file_of("PAPER.pdf")
+        with pytest.raises(ValueError, match="no paper 'none'; there are"):
+            library.file_of("none")
+
+
+def test_a_name_that_is_not_utf_8_is_shown_as_text_and_linked_as_it_is(pdfs, open_library):
+    path = pdfs(os.fsdecode(b"bad\xff.pdf"), *ONE)
+    library = open_library(path)
+    assert list(library.paths) == ["bad\ufffd.pdf"] and library.paths["bad\ufffd.pdf"] == str(path)
+    assert "bad%FF.pdf#page=1" in page_href(library.paths["bad\ufffd.pdf"], 1)
+    same = open_library(path, pdfs(os.fsdecode(b"bad\xfe.pdf"), *TWO))
+    assert "same file name; rename" in str(same.failures[0])
+
+
+@pytest.mark.parametrize("what", ["a file", "a dangling link", "below a file", "read-only", "full"])
+def test_an_index_that_cannot_be_written_is_named_with_the_way_out(
+    pdfs, embedder, tmp_path, monkeypatch, what
+):
+    place = tmp_path / "place"
+    if what in ("a file", "below a file"):
+        place.write_text("x")
+        place = place / "index" if what == "below a file" else place
+    elif what == "a dangling link":
+        place.symlink_to("nowhere")
+    elif what == "read-only":
+        place.mkdir()
+        monkeypatch.setattr(os, "access", lambda path, mode: False)
+    else:
+        monkeypatch.setattr(disk, "_write_file", full_disk)
+    with pytest.raises(disk.UnusableFolder) as caught:
+        Library.open(pdfs("one.pdf", *ONE), index=place, embedder=embedder, progress=False)
+    said = str(caught.value)
+    assert (
+        str(place) in said and "--index FOLDER" in said and "\n" not in said and "Errno" not in said
+    )
+    assert what == "full" or embedder.encoded == []  # said before a paper is embedded in vain
+    assert not list(tmp_path.glob("**/.writing-*"))
+
+
+def full_disk(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_whole_index_in_a_read_only_folder_is_used(pdfs, open_library, tmp_path, monkeypatch):
+    path = pdfs("one.pdf", *ONE)
+    expected = open_library(path)
+    for number in range(disk.KEPT_PER_PAPER + 1):
+        (tmp_path / "index" / f"one-{number:012x}").mkdir()
+    (tmp_path / "index" / ".writing-1-0a-elsewhere").mkdir()
+
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    for name in ("utime", "rmdir", "unlink", "rename", "mkdir"):
+        monkeypatch.setattr(os, name, refuse)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    library = open_library(path)
+    assert library.chunks == expected.chunks and library.messages == []
+
+
+def test_a_pipe_is_no_paper_and_not_waited_for(pdfs, open_library, tmp_path):
+    os.mkfifo(tmp_path / "pipe.pdf")
+    library = open_library(pdfs("one.pdf", *ONE), tmp_path / "pipe.pdf")
+    assert "is no regular file" in str(library.failures[0])

@@ -46,6 +46,7 @@ def test_every_container_has_its_own_id():
         ("data/papers/X.pdf", ".", "data/papers/X.pdf#page=3"),
         ("data/papers/a b#c.pdf", ".", "data/papers/a%20b%23c.pdf#page=3"),
         ("javascript:alert(1).pdf", ".", "javascript%3Aalert%281%29.pdf#page=3"),
+        ("data/bad\udcff é.pdf", ".", "data/bad%FF%20%C3%A9.pdf#page=3"),
         ("data/papers/X.pdf", "data", "papers/X.pdf#page=3"),
         ("data/papers/X.pdf", "docs/notes", "../../data/papers/X.pdf#page=3"),
     ],
