@@ -264,7 +264,7 @@ class _Opener:
         sentences = [sentence.text for chunk in chunks for sentence in chunk.sentences]
         whole = [] if self.vectors == "sentences" else [self._text(chunk) for chunk in chunks]
         unique = list(dict.fromkeys([*whole, *sentences]))
-        rows = self.embedder.encode(unique, path.name if self.progress else None)
+        rows = self.embedder.encode(unique, paper.file if self.progress else None)
         row = {text: i for i, text in enumerate(unique)}
         of_sentences = rows[[row[text] for text in sentences]]
         vectors = rows[[row[text] for text in whole]] if whole else pooled(chunks, of_sentences)
