@@ -10,18 +10,18 @@ from typing import NamedTuple
 
 # Codes of TeX's old text encoding (OT1) where a font's glyphs have no names that say so.
 LIGATURES = {"\x0b": "ff", "\x0c": "fi", "\r": "fl", "\x0e": "ffi", "\x0f": "ffl"}
-OT1_SIGNS = {"\x7f": "¨", "\x13": "´", "\x12": "`", "\\": "“", '"': "”", "{": "–", "|": "—"}
-ACCENTS = {"´": "\u0301", "`": "\u0300", "¨": "\u0308", "^": "\u0302", "ˆ": "\u0302", "˜": "\u0303",
+OT1_SIGNS = {"\x7f": "¨", "\x13": "´", "\x12": "ˋ", "\\": "“", '"': "”", "{": "–", "|": "—"}
+ACCENTS = {"´": "\u0301", "ˋ": "\u0300", "¨": "\u0308", "^": "\u0302", "ˆ": "\u0302", "˜": "\u0303",
            "¯": "\u0304", "˘": "\u0306", "ˇ": "\u030c", "˚": "\u030a", "¸": "\u0327", "˙": "\u0307",
            "˝": "\u030b"}  # fmt: skip
-PLAIN = {"´": "'", "¨": '"', "ˆ": "^", "˜": "~", "¯": "-", "\u2010": "-", "\u2011": "-",
+PLAIN = {"´": "'", "ˋ": "`", "¨": '"', "ˆ": "^", "˜": "~", "¯": "-", "\u2010": "-", "\u2011": "-",
          "¸": ",", "˙": "", "˘": "", "˚": "°", "˝": '"', "\u2044": "/"}  # fmt: skip
 UNREADABLE = "\ufffd"
 STAMP = re.compile(r"^arXiv:\s?((?:\d{4}\.\d{4,5}|[a-z-]+(?:\.[A-Z]{2})?/\d{7})(?:v\d+)?)\b")
 # The blank that a font change leaves before an accent: "J ¨urgen", "EVALUACI ´ON".
 ACCENT_GAP = re.compile(
-    r"(?:(?<=[A-Z])(?= [´`¨ˆ˜] ?[A-Z])"
-    r"|(?<=\b[B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z])(?= [´`¨ˆ˜][a-zı])) "
+    r"(?:(?<=[A-Z])(?= [´ˋ¨ˆ˜] ?[A-Z])"
+    r"|(?<=\b[B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z])(?= [´ˋ¨ˆ˜][a-zı])) "
 )
 # Words that English joins to others without a hyphen: "moreover", "understand", "within".
 GLUED = frozenset(
@@ -110,7 +110,7 @@ def compose_accents(text: str) -> str:
         composed = unicodedata.normalize("NFC", letter + ACCENTS[match[1]])
         return composed if len(composed) == 1 else match[0]
 
-    return re.sub(r"([´`¨ˆ˜¯˘ˇ˚¸˙˝]) ?([^\W\d_])", compose, text)
+    return re.sub(r"([´ˋ¨ˆ˜¯˘ˇ˚¸˙˝]) ?([^\W\d_])", compose, text)
 
 
 def _readable(char: str) -> str:

@@ -185,7 +185,7 @@ class Library:
         ]
         notes = [html.tag("p", html.escape(str(note))) for note in (*self.messages, *self.failures)]
         caption = f"{count(len(self.papers), 'paper')} to ask"
-        table = html.table(caption, ("file", "title", "pages", "chunks"), rows)
+        table = html.table(caption, ("file", "title", "pages", "chunks"), rows, "wide")
         return html.container(table, *notes, label="library of papers")
 
 

@@ -7,6 +7,7 @@ import pytest
 from app.papers.clean import (
     FontFaults,
     Line,
+    compose_accents,
     drop_page_furniture,
     find_font_faults,
     join_lines,
@@ -151,3 +152,8 @@ def test_arxiv_stamp_is_taken_and_removed(place):
 
 def test_join_needs_no_vocabulary():
     assert join_lines("inter-", "national", Counter()) == "international"
+
+
+@pytest.mark.parametrize("text", ["`code` and", "` a", "the `a` and `e` cells"])
+def test_a_backtick_is_a_mark_and_no_accent(text):
+    assert compose_accents(text) == text
