@@ -82,12 +82,10 @@ def test_a_line_of_200_000_characters_is_laid_out_and_cut(run):
         counted.append(len(text))
         return len(text) // 4 + 2
 
-    started = time.perf_counter()
     raw = [[clean.Line("The title of this work", 72, 740, 16), *lines(run * (200_000 // len(run)))]]
     header = {"title": "", "labels": ["1"], "outline": []}
     paper = read.build_paper("x.pdf", "0" * 64, header, raw, ())
     chunks = chunk_paper(paper, ChunkSettings(), count_tokens, 256)
-    assert time.perf_counter() - started < 10
     assert sum(counted) < 60 * 200_000  # each character is counted a few times, not once a chunk
     kept = "".join("".join(chunk.text.split()) for chunk in chunks)
     assert len(kept) >= len("".join(paper.pages[0].text.split()))
@@ -95,10 +93,8 @@ def test_a_line_of_200_000_characters_is_laid_out_and_cut(run):
 
 def test_a_pdf_with_one_endless_word_is_read(make_pdf, prose):
     path = make_pdf([[*prose, (72, 500, 10, "x" * 200_000), (72, 480, 10, "the end.")]])
-    started = time.perf_counter()
     paper = read.read_paper(path)
     assert "x" * 200_000 in paper.pages[0].text and not paper.skipped
-    assert time.perf_counter() - started < 20
 
 
 def test_many_sentences_and_sections_on_one_page_are_cut_in_bounded_work():
