@@ -13,6 +13,7 @@ from langchain_core.language_models.llms import LLM
 from langchain_core.outputs import GenerationChunk
 from pydantic import ConfigDict
 
+from app.answer.prompt import READER
 from app.model.checkpoint import load_model
 from app.model.generate import generate
 from app.model.sample import Sampling
@@ -85,7 +86,7 @@ class XLSTMLLM(LLM):
         return stream_text(self.tokenizer, tokens, stop or ())
 
 
-def load_llm(path: str | Path = "data/models/reader", **options: Any) -> XLSTMLLM:
+def load_llm(path: str | Path = READER, **options: Any) -> XLSTMLLM:
     """A checkpoint by folder or hub name as an `LLM`.
 
     Args:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from app.papers.records import Passage
 
+READER = "data/models/reader"  # the default model, from the folder of the project
 FORMAT = 1
 _LITERAL = re.compile(r"<\|[^|<>]{0,40}\|>")
 _EVIDENCE_ROOM = 160  # tokens kept free for the evidence sentence that is read after the prompt

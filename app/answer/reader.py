@@ -11,16 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from app.answer.prompt import Prompt, PromptSpec, build_prompt, stripped
+from app.answer.prompt import READER, Prompt, PromptSpec, build_prompt, stripped
 from app.model.checkpoint import load_model
 from app.model.generate import generate, prefill
 from app.model.score import score_continuations
 from app.model.state import ModelState
+from app.model.stream import stream_text
 from app.model.tokenizer import Tokenizer, load_tokenizer
 from app.model.xlstm import XLSTM
 from app.papers.records import Passage
-
-READER = "data/models/reader"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +48,10 @@ class Reader:
 
     def __str__(self) -> str:
         config, backend = self.model.config, self.model.backend
-        weights = sum(t.numel() for t in {*self.model.parameters(), *self.model.buffers()})
         styles = ", ".join(mode for mode in self.spec.modes if mode != self.spec.default_mode)
         return (
-            f"{self.name}: xLSTM of {weights:,} weights, {config.num_blocks} blocks of width "
-            f"{config.embedding_dim} with {config.num_heads} heads\n"
+            f"{self.name}: xLSTM of {self.model.weight_count:,} weights, "
+            f"{config.num_blocks} blocks of width {config.embedding_dim} with {config.num_heads} heads\n"
             f"kernels: {backend.chunkwise_kernel}, {backend.step_kernel} step; "
             f"{str(self.model.dtype).removeprefix('torch.')} on {self.model.device}\n"
             f"answers: {self.spec.default_mode} (default), {styles}"
@@ -107,7 +105,7 @@ class Reader:
             stop_ids=range(self.spec.stop_below_id),
             banned_ids=[self.tokenizer.id_of(token) for token in self.spec.banned],
         )
-        return each_line_once(self._pieces(chosen))
+        return each_line_once(stream_text(self.tokenizer, chosen))
 
     def carry(self, reading: Reading, evidence: str, style: str = "", text: str = "") -> ModelState:
         """The state after an answer, from which the next question can be read.
@@ -124,16 +122,6 @@ class Reader:
             ids += self.tokenizer.encode(stripped(text), start=False)
         ids.append(self.tokenizer.id_of(self.spec.tokens["end"]))
         return prefill(self.model, [ids], reading.state)[1]
-
-    def _pieces(self, ids: Iterable[int]) -> Iterator[str]:
-        """Text as it becomes known; a letter of several tokens waits for its last one."""
-        so_far, shown = [], ""
-        for token in ids:
-            so_far.append(token)
-            text = self.tokenizer.decode(so_far)
-            if not text.endswith("\ufffd"):
-                yield text[len(shown) :]
-                shown = text
 
 
 def each_line_once(pieces: Iterable[str]) -> Iterator[str]:

@@ -98,10 +98,9 @@ def _load(args: argparse.Namespace) -> "tuple[XLSTM, Tokenizer]":
     model = load_model(folder, device=device, dtype=dtype, int8=args.int8, kernels=args.kernels)
     if not args.quiet:
         weights = "int8 weights, " if args.int8 else ""
-        count = sum(t.numel() for t in {*model.parameters(), *model.buffers()})
         print(
-            f"{args.model}: {count:,} weights, {weights}{str(dtype).removeprefix('torch.')} on "
-            f"{device}, loaded in {time.perf_counter() - start:.1f} s"
+            f"{args.model}: {model.weight_count:,} weights, "
+            f"{weights}{str(dtype).removeprefix('torch.')} on {device}, loaded in {time.perf_counter() - start:.1f} s"
         )
     return model, tokenizer
 

@@ -3,6 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from app.answer.prompt import READER as MODEL
 from app.cli import warn
 
 if TYPE_CHECKING:
@@ -10,7 +11,6 @@ if TYPE_CHECKING:
 
 PAPERS = "data/papers"
 INDEX = "data/index"
-MODEL = "data/models/reader"
 
 
 def add_library_options(parser: argparse.ArgumentParser) -> None:

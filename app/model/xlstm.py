@@ -63,6 +63,11 @@ class XLSTM(nn.Module):
         return self.embedding.weight.device
 
     @property
+    def weight_count(self) -> int:
+        """Numbers in all weights, each tensor once: tied ones and scales of int8 too."""
+        return sum(t.numel() for t in {*self.parameters(), *self.buffers()})
+
+    @property
     def backend(self) -> Backend:
         """The kernels that run where the weights are.
 
