@@ -51,7 +51,8 @@ class Reader:
         styles = ", ".join(mode for mode in self.spec.modes if mode != self.spec.default_mode)
         return (
             f"{self.name}: xLSTM of {self.model.weight_count:,} weights, "
-            f"{config.num_blocks} blocks of width {config.embedding_dim} with {config.num_heads} heads\n"
+            f"{config.num_blocks} blocks of width {config.embedding_dim} "
+            f"with {config.num_heads} heads\n"
             f"kernels: {backend.chunkwise_kernel}, {backend.step_kernel} step; "
             f"{str(self.model.dtype).removeprefix('torch.')} on {self.model.device}\n"
             f"answers: {self.spec.default_mode} (default), {styles}"

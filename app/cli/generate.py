@@ -100,7 +100,8 @@ def _load(args: argparse.Namespace) -> "tuple[XLSTM, Tokenizer]":
         weights = "int8 weights, " if args.int8 else ""
         print(
             f"{args.model}: {model.weight_count:,} weights, "
-            f"{weights}{str(dtype).removeprefix('torch.')} on {device}, loaded in {time.perf_counter() - start:.1f} s"
+            f"{weights}{str(dtype).removeprefix('torch.')} on {device}, "
+            f"loaded in {time.perf_counter() - start:.1f} s"
         )
     return model, tokenizer
 
