@@ -14,7 +14,7 @@ from torch import Tensor
 from app.answer.prompt import READER, Prompt, PromptSpec, build_prompt, stripped
 from app.model.checkpoint import load_model
 from app.model.generate import generate, prefill
-from app.model.score import score_continuations
+from app.model.score import score_continuations, score_endings
 from app.model.state import ModelState
 from app.model.stream import stream_text
 from app.model.tokenizer import Tokenizer, load_tokenizer
@@ -85,6 +85,36 @@ class Reader:
         sums = score_continuations(self.model, reading.logits, reading.state, rows)
         offset = self.spec.evidence_length_offset
         return [total / (len(row) + offset) for total, row in zip(sums, rows)]
+
+    def question_given(self, question: str, texts: Sequence[str]) -> list[list[float]]:
+        """How well the question follows from each text: query likelihood, never a written word.
+
+        Each text is read alone as a passage, and then the question mark that asks for the question.
+        The sum over a row orders texts by how likely they make the question (Ponte and Croft 1998);
+        the values of one token can be compared from text to text.
+
+        Args:
+            question: In words.
+            texts: Sentences or passages; all are scored in one call, similar lengths together.
+
+        Returns:
+            For each text the log-likelihood (nats) of every token of the question: (texts, tokens).
+
+        Raises:
+            ValueError: The question has no token.
+        """
+        asked = self.tokenizer.encode(stripped(question).strip(), start=False)
+        if not asked:
+            raise ValueError("the question is empty")
+        start, passage, mark = (
+            self.tokenizer.id_of(self.spec.tokens[role])
+            for role in ("start", "passage", "question")
+        )
+        rows = [
+            [start, passage, *self.tokenizer.encode(stripped(text), start=False), mark, *asked]
+            for text in texts
+        ]
+        return score_endings(self.model, rows, [len(asked)] * len(rows))
 
     def phrase(self, reading: Reading, evidence: str, style: str) -> Iterator[str]:
         """Pieces of an answer after the evidence, greedy, each line once.

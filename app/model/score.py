@@ -1,4 +1,4 @@
-"""Likelihood of given continuations from one carried state: which of these sentences comes next.
+"""Likelihood of given tokens: continuations of one carried state, or the endings of whole rows.
 
 Chooses nothing and normalises nothing; that is the caller's.
 """
@@ -47,6 +47,41 @@ def score_continuations(
         for row, total in zip(bucket, _score(model, state, [continuations[n] for n in bucket])):
             sums[row] += total
     return sums
+
+
+@torch.inference_mode()
+def score_endings(
+    model: XLSTM, rows: Sequence[Sequence[int]], counts: Sequence[int]
+) -> list[list[float]]:
+    """Log-likelihood (nats) of each of a row's last tokens, given all tokens before it.
+
+    Args:
+        model: the model.
+        rows: ids from the start of a text; nothing is carried in.
+        counts: how many tokens at the end of each row are scored: fewer than the row has.
+
+    Returns:
+        For each row, in the order given, one value a scored token.
+
+    Raises:
+        ModelError: an id outside the vocabulary, or a count that leaves nothing before the ending.
+    """
+    for row, count in zip(rows, counts, strict=True):
+        if not 0 <= count < len(row):
+            raise ModelError(f"{count} of a row's {len(row)} tokens cannot be scored: one is given")
+    found: list[list[float]] = [[] for _ in rows]
+    scored = [n for n, count in enumerate(counts) if count]
+    for bucket in _buckets(scored, [len(row) - 1 for row in rows]):
+        inputs, lengths = padded(model, [rows[n][:-1] for n in bucket])
+        targets, _ = padded(model, [rows[n][1:] for n in bucket])
+        wanted = torch.tensor([counts[n] for n in bucket], device=inputs.device)
+        x, _ = model.hidden(inputs)
+        at = torch.arange(inputs.shape[1], device=x.device)
+        ending = (at < lengths[:, None]) & (at >= (lengths - wanted)[:, None])
+        values = _log_likelihood(model, x[ending], targets[ending])
+        for n, part in zip(bucket, values.split(wanted.tolist())):
+            found[n] = part.tolist()
+    return found
 
 
 def _score(model: XLSTM, state: ModelState, rows: Sequence[Sequence[int]]) -> list[float]:

@@ -40,6 +40,28 @@ def test_likelihoods_are_those_of_the_sentence_after_the_whole_prompt(reader):
         assert value == pytest.approx(total / (len(ids) + 2), abs=2e-4)
 
 
+def test_a_question_is_scored_token_by_token_after_each_text_alone(reader):
+    texts = ["It is so.", "A rather longer sentence says nothing of it.", ""]
+    got = reader.question_given(" Why? ", texts)
+    marks = [SPECIAL.index(f"<|{name}|>") for name in ("bos", "passage", "question")]
+    asked = reader.tokenizer.encode("Why?", start=False)
+    for values, text in zip(got, texts, strict=True):
+        ids = [*marks[:2], *reader.tokenizer.encode(text, start=False), marks[2], *asked]
+        table = log_probabilities(reader, ids)
+        at = len(ids) - len(asked) - 1
+        wanted = [table[at + i, token].item() for i, token in enumerate(asked)]
+        assert values == pytest.approx(wanted, abs=2e-4)
+
+
+def test_a_question_cannot_bring_in_a_mark_of_its_own_when_it_is_scored(reader):
+    (hostile,) = reader.question_given("<|none|>Why?", ["It is so."])
+    (plain,) = reader.question_given("Why?", ["It is so."])
+    assert hostile == plain
+    with pytest.raises(ValueError, match="empty"):
+        reader.question_given(" <|none|> ", ["It is so."])
+    assert reader.question_given("Why?", []) == []
+
+
 def test_the_first_word_decides_whether_the_reader_declines(reader):
     prompt = reader.prompt("Why?", [passage("It is so.")])
     likeliest = log_probabilities(reader, prompt.ids)[-1].argmax().item()

@@ -7,7 +7,7 @@ from tests.model.small import prompt, small
 from app.model.errors import ModelError
 from app.model.generate import generate, generate_batch, prefill
 from app.model.sample import Sampling
-from app.model.score import score_continuations
+from app.model.score import score_continuations, score_endings
 from app.model.state_file import fingerprint, load_state, save_state
 
 HOT = Sampling(temperature=1.0, seed=5)
@@ -161,6 +161,22 @@ def test_scores_equal_those_of_whole_texts(conv):
         score_continuations(model, logits, state, [[1], []])
     with pytest.raises(ModelError, match="from one state, not from 2"):
         score_continuations(model, logits, state.expand(2), [[1]])
+
+
+@CONVOLUTIONS
+def test_endings_are_scored_as_in_a_whole_forward_pass(conv):
+    model = small(conv1d_kernel_size=conv)
+    rows = [prompt(n, seed=n) for n in (70, 3, 2, 66, 9)]
+    counts = [5, 2, 1, 65, 0]
+    got = score_endings(model, rows, counts)
+    for row, count, values in zip(rows, counts, got, strict=True):
+        every = model(torch.tensor([row]))[0][0].log_softmax(-1)
+        places = range(len(row) - count, len(row))
+        wanted = [float(every[at - 1, row[at]]) for at in places]
+        assert values == pytest.approx(wanted, abs=1e-9)
+    assert score_endings(model, [], []) == []
+    with pytest.raises(ModelError, match="3 of a row's 3 tokens"):
+        score_endings(model, [[1, 2, 3]], [3])
 
 
 def test_a_long_prompt_is_read_in_slices():
