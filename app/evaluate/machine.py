@@ -1,8 +1,9 @@
-"""What a figure was measured on: CPU, its bf16 units, versions, commit. It measures nothing."""
+"""What a figure was measured on: CPU, its bf16 units, GPU, versions, commit. Measures nothing."""
 
 import os
 import platform
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -20,7 +21,10 @@ def cpu_info(path: Path = Path("/proc/cpuinfo")) -> tuple[str, str]:
 
 
 def commit() -> str:
-    """Short hash of the checked-out commit, with a plus where files differ from it; else ''."""
+    """Short hash of the checked-out commit, with a plus where files differ from it.
+
+    Where the files travelled without their history: what SOURCE_COMMIT says, else ''.
+    """
     try:
         return subprocess.run(
             ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
@@ -30,13 +34,20 @@ def commit() -> str:
             check=True,
         ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return ""
+        return os.environ.get("SOURCE_COMMIT", "")
+
+
+def gpu() -> str:
+    """Name of the GPU that torch uses; '' where there is none or torch was not imported."""
+    torch = sys.modules.get("torch")
+    return torch.cuda.get_device_name() if torch and torch.cuda.is_available() else ""
 
 
 def describe() -> dict[str, str]:
     """Machine and versions, as one flat record of strings."""
     name, units = cpu_info()
     record = {"cpu": name, "units": units, "cores": str(len(os.sched_getaffinity(0)))}
+    record["gpu"] = gpu()
     record["python"] = platform.python_version()
     for package in PACKAGES:
         try:
