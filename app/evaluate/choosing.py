@@ -7,14 +7,16 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.answer.evidence import candidates, ranked
 from app.answer.reader import Reader
 from app.evaluate import metrics
 from app.papers.records import Passage
-from app.retrieve.library import Library
 from app.show.text import markdown_table
+
+if TYPE_CHECKING:
+    from app.retrieve.library import Library
 
 # How sentences are ordered: weights of the reader's likelihood and of the cosine to the question.
 ORDERS = {
@@ -77,7 +79,7 @@ def is_right(sentence: str, evidence: str) -> bool:
 
 
 def evaluate(
-    library: Library, questions: Sequence[Question], reader: Reader, name: str, k: int = 3
+    library: "Library", questions: Sequence[Question], reader: Reader, name: str, k: int = 3
 ) -> list[Row]:
     """A row for each question, with passages of its own paper by the retriever of that name."""
     rows = []

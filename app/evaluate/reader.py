@@ -4,56 +4,42 @@ Answers are made by the same steps as a user's; two baselines that need no reade
 """
 
 import json
-import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, TextIO
 
 from app.answer.answer import ask
+from app.answer.evidence import candidates
 from app.answer.prompt import Prompt
 from app.answer.reader import Reader, Reading
 from app.answer.records import Answer
 from app.evaluate import reading
+from app.evaluate.choosing import is_right
 from app.evaluate.machine import describe
-from app.papers.records import Chunk, Passage, Sentence, Span
-from app.papers.sentences import split_sentences
-from app.retrieve.embed import Embedder
-from app.train.read import Pair, pairs
+from app.evaluate.reader_questions import MOST_PASSAGES, Question
+from app.model.generate import generate
+from app.papers.records import Passage
 
-SETS = ("nq-gold", "squad2", "covid-qa", "bioasq", "qasper", "paper_pairs")
-MODES = ("quote", "short", "sentence", "bullets")
+# Besides a reader's own modes: the sentence that it alone takes for the likeliest, and the evidence
+# that it writes when it is not held to the passages' sentences.
+LIKELIEST, WRITTEN = "likeliest", "written"
+MODES = ("quote", "short", "sentence", "bullets", LIKELIEST, WRITTEN)
 BEST_SENTENCE, FIRST_SENTENCE = "best sentence", "first sentence"
-MOST_PASSAGES = 8  # questions with more are left out: no reader here takes them all
-_YES_NO = {"yes", "no", "maybe"}
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A question with its passages; `right` are the numbers (from 1) of those that answer.
-
-    `spans` are gold answers that should stand in the text, `golds` all gold answers.
-    """
-
-    id: str
-    question: str
-    passages: tuple[Passage, ...]
-    right: tuple[int, ...]
-    spans: tuple[str, ...]
-    golds: tuple[str, ...]
-    answerable: bool
+EVIDENCE_TOKENS = 160
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One question in one mode, or by one baseline.
 
-    What cannot be said is None: `exact` and `f1` of the unanswerable, `hit` where no gold answer
-    is a span, `cited` (share of the citations that are right) where every passage is right.
+    What cannot be said is None: `exact` and `f1` of the unanswerable, `hit` (the evidence holds the
+    answer) and `there` (some sentence of the passages does) where no gold answer is a span, `cited`
+    (share of the citations that are right) where every passage is right, `refusal` (probability of
+    the refusal token) without a reader.
     `declined`: the reader says that the passages do not answer; its answer is written all the same.
+    `verbatim`: the answer stands word for word in a passage.
     """
 
     set: str
@@ -63,56 +49,24 @@ class Row:
     exact: bool | None
     f1: float | None
     hit: bool | None
+    there: bool | None
     cited: float | None
     declined: bool
+    refusal: float | None
     verbatim: bool
-    question: str
     answer: str
     evidence: str
     seconds: float
 
 
-def read_questions(path: Path, limit: int | None = None, seed: int = 0) -> list[Question]:
-    """Questions of a file in random order, the first `limit` of them; passages in random order."""
-    draw = random.Random(seed)
-    fit = [pair for pair in pairs(path) if len(pair.passages) <= MOST_PASSAGES]
-    return [_question(pair, draw) for pair in draw.sample(fit, min(len(fit), limit or len(fit)))]
-
-
-def _question(pair: Pair, draw: random.Random) -> Question:
-    order = draw.sample(range(len(pair.passages)), len(pair.passages))
-    passages = tuple(given_passage(*pair.passages[i], rank=n + 1) for n, i in enumerate(order))
-    spans = tuple(a for a in pair.answers if a.lower() not in _YES_NO)
-    golds = (*pair.answers, *([pair.long_answer] if pair.long_answer else []))
-    right = tuple(n + 1 for n, i in enumerate(order) if i in pair.needed)
-    answerable = pair.answerable and bool(golds)
-    return Question(pair.id, pair.question, passages, right, spans, golds, answerable)
-
-
-def given_passage(title: str, text: str, *, rank: int) -> Passage:
-    """A passage of a question set, as if a retriever had found it in a paper of one page."""
-    sentences = tuple(Sentence(text[a:b], a, b, (Span(1, a, b),)) for a, b in split_sentences(text))
-    spans = (Span(1, 0, len(text)),)
-    chunk = Chunk(f"given:{rank}", title or "given", title, "", "main", "1", text, spans, sentences)
-    return Passage(chunk, 0.0, rank, "given")
-
-
 class Given:
-    """The passages of one question as a retriever, with cosines of an embedder."""
+    """The passages of one question as a retriever, with the cosines that were prepared."""
 
     name = "given"
 
-    def __init__(self, question: Question, embedder: Embedder) -> None:
-        asked = embedder.encode_question(question.question)
-        texts = [passage.text for passage in question.passages]
-        texts += [s.text for passage in question.passages for s in passage.sentences]
-        cosines = (embedder.encode(texts) @ asked).tolist()
-        count = len(question.passages)
-        self.passages = [
-            replace(passage, score=score) for passage, score in zip(question.passages, cosines)
-        ]
-        ends = np.cumsum([count, *(len(p.sentences) for p in self.passages)]).tolist()
-        self._scores = [cosines[a:b] for a, b in zip(ends, ends[1:])]
+    def __init__(self, question: Question) -> None:
+        self.passages = list(question.passages)
+        self._scores = question.cosines
 
     def search(self, query: str, k: int | None = None) -> list[Passage]:
         """All of them, in the order given."""
@@ -120,7 +74,7 @@ class Given:
 
     def sentence_scores(self, question: str, passage: Passage) -> list[float]:
         """Cosine of the question and each of the passage's sentences."""
-        return self._scores[passage.rank - 1]
+        return list(self._scores[passage.rank - 1])
 
     def best_sentence(self) -> tuple[int, str]:
         """Number of the passage and the sentence that is nearest to the question."""
@@ -150,6 +104,9 @@ class Remembering:
         self._reading: Reading | None = None
         self._weighed: dict[tuple[str, ...], list[float]] = {}
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
+
     def read(self, prompt: Prompt) -> Reading:
         """Read a prompt, unless it is the one that was read last."""
         if prompt != self._prompt or self._reading is None:
@@ -164,75 +121,153 @@ class Remembering:
             self._weighed[key] = self._reader.likelihoods(reading, sentences)
         return self._weighed[key]
 
+    def likeliest(self, question: Question) -> tuple[int, str]:
+        """Number of the passage and the sentence that the reader alone puts first."""
+        prompt = self.prompt(question.question, question.passages)
+        found = candidates(question.passages, prompt.sentences)
+        likely = self.likelihoods(self.read(prompt), [each.sentence.text for each in found])
+        best = found[max(range(len(found)), key=likely.__getitem__)]
+        return best.source, best.sentence.text
+
+    def written(self, question: Question) -> str:
+        """What the reader writes after the evidence token, greedily, with refusing forbidden."""
+        spec, model, tokenizer = self.spec, self._reader.model, self._reader.tokenizer
+        started = self.read(self.prompt(question.question, question.passages))
+        ids = generate(
+            model,
+            [],
+            state=started.state,
+            logits=started.logits,
+            max_tokens=EVIDENCE_TOKENS,
+            stop_ids=range(spec.stop_below_id),
+            banned_ids=[tokenizer.id_of(token) for token in spec.banned],
+        )
+        return tokenizer.decode(ids).strip()
+
+    def refusal(self, question: Question) -> float | None:
+        """Probability of the refusal token as the first after the prompt."""
+        started = self.read(self.prompt(question.question, question.passages))
+        token = self._reader.tokenizer.id_of(self.spec.tokens["refusal"])
+        return float(started.logits[0].softmax(-1)[token])
+
 
 def evaluate(
-    name: str,
-    questions: Sequence[Question],
-    reader: Reader,
-    embedder: Embedder,
-    modes: Sequence[str] = MODES,
+    questions: Iterable[Question], reader: Reader, modes: Sequence[str] = MODES
 ) -> Iterator[Row]:
-    """The rows of a set: for each question each mode, then the two baselines."""
+    """For each question the rows of each mode, then those of the two baselines."""
     remembering = Remembering(reader)
     for question in questions:
-        given = Given(question, embedder)
+        given, judge = Given(question), Judge(question)
+        refusal = remembering.refusal(question)
         for mode in modes:
             start = time.perf_counter()
-            answer = ask(question.question, given, reader=remembering, mode=mode)
-            yield _of_answer(name, mode, question, answer, time.perf_counter() - start)
+            if mode == LIKELIEST:
+                number, text = remembering.likeliest(question)
+                yield judge.row(mode, text, text, [number])
+            elif mode == WRITTEN:
+                text = remembering.written(question)
+                seconds = time.perf_counter() - start
+                yield judge.row(mode, text, text, [], seconds=seconds)
+            else:
+                answer = ask(question.question, given, reader=remembering, mode=mode)
+                seconds = time.perf_counter() - start
+                yield judge.of_answer(mode, answer, refusal=refusal, seconds=seconds)
         for mode, (number, text) in (
             (BEST_SENTENCE, given.best_sentence()),
             (FIRST_SENTENCE, given.first_sentence()),
         ):
-            yield _row(name, mode, question, text, text, [number], False, 0.0)
+            yield judge.row(mode, text, text, [number])
 
 
-def _of_answer(name: str, mode: str, question: Question, answer: Answer, seconds: float) -> Row:
-    evidence = answer.evidence[0].sentence.text if answer.evidence else ""
-    cited = [n for sentence in answer.sentences for n in sentence.citations[:1]]
-    # As many quotes are shown as come close; the first is the answer.
-    text = evidence if mode == "quote" and evidence else answer.text
-    declined = answer.declined or answer.weak
-    return _row(name, mode, question, text, evidence, cited, declined, seconds)
+class Judge:
+    """Compares answers to one question with its gold answers."""
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        sentences = [s.text for passage in question.passages for s in passage.sentences]
+        found = [self._holds(text) for text in sentences]
+        self._there = None if None in found else any(found)
+        self._told_apart = bool(question.right) and len(question.right) < len(question.passages)
+
+    def _holds(self, evidence: str) -> bool | None:
+        """Whether a sentence holds the answer; None where nothing says what it would hold."""
+        question = self._question
+        if question.proof:
+            return is_right(evidence, question.proof)
+        if not (question.answerable and question.spans):
+            return None
+        return reading.holds_answer(evidence, question.spans)
+
+    def of_answer(self, mode: str, answer: Answer, **more: Any) -> Row:
+        """The row of a reader's answer; its evidence is the sentence that was put first."""
+        evidence = answer.evidence[0].sentence.text if answer.evidence else ""
+        cited = [n for sentence in answer.sentences for n in sentence.citations[:1]]
+        # As many quotes are shown as come close; the first is the answer.
+        text = evidence if mode == "quote" and evidence else answer.text
+        return self.row(
+            mode, text, evidence, cited, declined=answer.declined or answer.weak, **more
+        )
+
+    def row(
+        self,
+        mode: str,
+        text: str,
+        evidence: str,
+        cited: Sequence[int],
+        *,
+        declined: bool = False,
+        refusal: float | None = None,
+        seconds: float = 0.0,
+    ) -> Row:
+        """The row of an answer, its evidence and the numbers of the passages that it cites."""
+        question = self._question
+        judged = question.answerable
+        precision = reading.citation_precision(cited, question.right)
+        return Row(
+            set=question.set,
+            id=question.id,
+            mode=mode,
+            answerable=judged,
+            exact=reading.exact_match(text, question.golds) if judged else None,
+            f1=reading.token_f1(text, question.golds) if judged else None,
+            hit=self._holds(evidence),
+            there=self._there,
+            cited=precision if judged and self._told_apart else None,
+            declined=declined,
+            refusal=refusal,
+            verbatim=reading.word_for_word(text, [passage.text for passage in question.passages]),
+            answer=text,
+            evidence=evidence,
+            seconds=round(seconds, 4),
+        )
 
 
-def _row(
-    name: str,
-    mode: str,
-    question: Question,
-    text: str,
-    evidence: str,
-    cited: Sequence[int],
-    declined: bool,
-    seconds: float,
-) -> Row:
-    judged, told_apart = question.answerable, len(question.right) < len(question.passages)
-    precision = reading.citation_precision(cited, question.right)
-    return Row(
-        set=name,
-        id=question.id,
-        mode=mode,
-        answerable=question.answerable,
-        exact=reading.exact_match(text, question.golds) if judged else None,
-        f1=reading.token_f1(text, question.golds) if judged else None,
-        hit=reading.holds_answer(evidence, question.spans) if judged and question.spans else None,
-        cited=precision if judged and question.right and told_apart else None,
-        declined=declined,
-        verbatim=any(text in passage.text for passage in question.passages),
-        question=question.question,
-        answer=text,
-        evidence=evidence,
-        seconds=seconds,
-    )
+def write_head(file: TextIO, settings: dict[str, Any]) -> None:
+    """The first line of a file of rows: on what and how they were made."""
+    file.write(json.dumps({"machine": describe(), "settings": settings}) + "\n")
 
 
-def write(path: Path, rows: Sequence[Row], table: list[dict[str, Any]], settings: dict) -> None:
-    """One JSON file: machine, settings, summary and the row of every question and mode."""
-    record = {
-        "machine": describe(),
-        "settings": settings,
-        "summary": table,
-        "rows": [asdict(row) for row in rows],
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+def write_rows(file: TextIO, rows: Iterable[Row]) -> None:
+    """One JSON line a row."""
+    for row in rows:
+        file.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a file, without its first line.
+
+    Raises:
+        ValueError: there is no row in it, or a line is none; the message names the file.
+    """
+    rows = []
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            try:
+                values = json.loads(line)
+                if "machine" not in values:
+                    rows.append(Row(**values))
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"{path} is no file of rows: {error}") from None
+    if not rows:
+        raise ValueError(f"{path} has no rows")
+    return rows

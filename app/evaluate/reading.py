@@ -18,8 +18,12 @@ def normalised(text: str) -> str:
 
 
 def exact_match(answer: str, golds: Sequence[str]) -> bool:
-    """Whether the answer is one of the gold ones, after normalisation."""
-    return normalised(answer) in {normalised(gold) for gold in golds}
+    """Whether the answer is one of the gold ones, after normalisation.
+
+    One that begins with yes, no or maybe counts as that where it is asked for.
+    """
+    said, wanted = normalised(answer), {normalised(gold) for gold in golds}
+    return said in wanted or said.partition(" ")[0] in wanted & {"yes", "no", "maybe"}
 
 
 def token_f1(answer: str, golds: Sequence[str]) -> float:
@@ -39,6 +43,12 @@ def holds_answer(text: str, golds: Sequence[str]) -> bool:
     """Whether one of the gold answers stands in the text, word for word after normalisation."""
     words = f" {normalised(text)} "
     return any(f" {inner} " in words for gold in golds if (inner := normalised(gold)))
+
+
+def word_for_word(text: str, passages: Sequence[str]) -> bool:
+    """Whether the text stands in one of the passages; only the width of blanks may differ."""
+    wanted = " ".join(text.split())
+    return bool(wanted) and any(wanted in " ".join(passage.split()) for passage in passages)
 
 
 def citation_precision(cited: Sequence[int], right: Sequence[int]) -> float | None:

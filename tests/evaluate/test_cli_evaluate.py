@@ -21,16 +21,19 @@ def test_a_set_that_is_not_there_is_named(tmp_path, capsys):
 @pytest.mark.skipif(not (MODEL / "prompt.json").is_file(), reason="no reader in data/models")
 def test_figures_of_a_set(shared, tmp_path, capsys):
     pytest.importorskip("zstandard")
-    output = tmp_path / "run.json"
     asked = ["evaluate", "reader", "--questions", str(shared / "eval"), "--sets", "paper_pairs"]
-    asked += ["--limit", "6", "--modes", "quote", "short", "--model", str(MODEL)]
-    assert main([*asked, "--output", str(output)]) == 0
+    assert main([*asked, "--limit", "4", "--prepare", str(tmp_path)]) == 0
+    output = tmp_path / "rows.jsonl"
+    asked = ["evaluate", "reader", "--prepared", str(tmp_path), "--modes", "quote", "written"]
+    assert main([*asked, "--model", str(MODEL), "--output", str(output), "--together", "2"]) == 0
     shown = capsys.readouterr().out
-    assert "| paper_pairs | best sentence |" in shown and "| paper_pairs | short |" in shown
-    record = json.loads(output.read_text())
-    assert len(record["rows"]) == 6 * 4 and len(record["summary"]) == 4
-    quotes = [row for row in record["rows"] if row["mode"] == "quote"]
-    assert all(row["verbatim"] for row in quotes)
+    assert "| paper_pairs | best sentence |" in shown and "| paper_pairs | written |" in shown
+    rows = [json.loads(line) for line in output.read_text().split("\n")[1:] if line]
+    assert len(rows) == 4 * 4 and all(row["verbatim"] for row in rows if row["mode"] == "quote")
+    assert main(["evaluate", "reader", "--from", str(output)]) == 0
+    assert "| paper_pairs | quote |" in capsys.readouterr().out
+    assert main(["evaluate", "reader", "--compare", str(output), str(output)]) == 0
+    assert "+0.0 (+0.0 to +0.0)" in capsys.readouterr().out
 
 
 @pytest.mark.slow

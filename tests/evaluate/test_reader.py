@@ -1,73 +1,42 @@
-"""The reader's evaluation: a reader that reads one sentence, vectors made by hand."""
+"""The reader's evaluation: a reader that likes one sentence, vectors made by hand."""
 
 import json
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
-from tests.answer.fakes import FakeReader, spec
+import torch
+from tests.answer.fakes import CharTokenizer, FakeReader, spec
+from tests.evaluate.test_reader_questions import BLOCKS, LAKES, SWIM, WIDTH, ByWord, written
 
 from app.evaluate import reader as evaluation
-from app.evaluate.reader import BEST_SENTENCE, FIRST_SENTENCE, Row
-from app.evaluate.reader_table import paired, summary, table
-
-WIDTH = "The width of the model is 768."
-BLOCKS = "It has twelve blocks of one kind."
-LAKES = "A valley in the north has seven lakes."
-SWIM = "Nobody ever swims there in cold May."
-RECORDS = [
-    {
-        "id": "1",
-        "question": "How wide is it?",
-        "passages": [{"title": "M", "text": f"{BLOCKS} {WIDTH}"}, {"text": f"{LAKES} {SWIM}"}],
-        "answers": ["768"],
-        "gold": 0,
-    },
-    {
-        "id": "2",
-        "question": "Who swims?",
-        "passages": [{"text": f"{LAKES} {SWIM}"}],
-        "answers": [],
-        "answerable": False,
-    },
-    {"id": "3", "question": "Many?", "passages": [{"text": "x"}] * 9, "answers": ["x"]},
-]
-
-
-class ByWord:
-    """An embedder whose vectors say whether a text holds each of a few words."""
-
-    words = ("width", "wide", "lakes", "swims", "blocks")
-
-    def encode(self, texts):
-        rows = np.array([[float(w in t.lower()) for w in self.words] for t in texts]) + 1e-3
-        rows[:, 0] = np.maximum(rows[:, 0], rows[:, 1])  # wide is width
-        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-    def encode_question(self, question):
-        return self.encode([question])[0]
+from app.evaluate.reader import BEST_SENTENCE, FIRST_SENTENCE, LIKELIEST
+from app.evaluate.reader_questions import Question, embedded, given_passage, sample
 
 
 class OneReader(FakeReader):
-    """Likes one sentence, writes one answer, and can be copied with another prompt form."""
+    """Its first word after the prompt is the refusal token with probability 1/4."""
 
-    def prompt(self, question, passages):
-        self.asked = [p.text for p in passages]
-        return super().prompt(question, passages)
+    tokenizer = CharTokenizer()
+
+    def read(self, prompt, state=None):
+        super().read(prompt, state)
+        logits = torch.full((1, 12), -torch.inf)
+        logits[0, self.tokenizer.id_of("<|none|>")] = 0.0
+        logits[0, 11] = torch.tensor(3.0).log()
+        return SimpleNamespace(declines=self.declines, logits=logits)
 
 
 def make_reader(**options):
     reader = OneReader(**options)
-    fields = {"name": "one", "spec": reader.spec, "prompt": reader.prompt, "read": reader.read}
-    more = {"likelihoods": reader.likelihoods, "phrase": reader.phrase}
-    return reader, SimpleNamespace(**fields, **more)
+    names = ("name", "spec", "prompt", "read", "likelihoods", "phrase", "tokenizer")
+    return reader, SimpleNamespace(**{name: getattr(reader, name) for name in names})
 
 
 @pytest.fixture
 def questions(tmp_path):
-    path = tmp_path / "set.jsonl"
-    path.write_text("".join(json.dumps(r) + "\n" for r in RECORDS))
-    return sorted(evaluation.read_questions(path), key=lambda q: q.id)
+    return sorted(
+        (embedded(q, ByWord()) for q in sample("set", written(tmp_path))), key=lambda q: q.id
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -81,41 +50,33 @@ def plain_replace(monkeypatch):
     monkeypatch.setattr(evaluation, "replace", replace)
 
 
-def test_questions_keep_the_place_of_the_right_passage(questions, tmp_path):
-    first, second = questions  # the third has nine passages
-    assert first.passages[first.right[0] - 1].text.endswith(WIDTH)
-    assert [s.text for s in first.passages[first.right[0] - 1].sentences] == [BLOCKS, WIDTH]
-    assert first.spans == first.golds == ("768",) and first.answerable
-    assert (second.answerable, second.golds, second.right) == (False, (), ())
-    seen = {evaluation.read_questions(tmp_path / "set.jsonl", seed=s)[0].id for s in range(9)}
-    assert seen == {"1", "2"}
-    assert len(evaluation.read_questions(tmp_path / "set.jsonl", limit=1)) == 1
-
-
 def test_rows_by_hand(questions):
-    fake, reader = make_reader(likelihoods={WIDTH: -0.1, SWIM: -0.1}, writes=["768", " units"])
-    rows = list(evaluation.evaluate("set", questions, reader, ByWord(), ("quote", "short")))
+    fake, reader = make_reader(likelihoods={WIDTH: -0.1, SWIM: -0.2}, writes=["768", " units"])
+    rows = list(evaluation.evaluate(questions, reader, ("quote", "short", LIKELIEST)))
     by = {(row.id, row.mode): row for row in rows}
-    assert len(rows) == 2 * 4
+    assert len(rows) == 2 * 5 and {row.set for row in rows} == {"set"}
     short = by["1", "short"]
     assert (short.answer, short.evidence, short.exact) == ("768 units", WIDTH, False)
     assert short.f1 == pytest.approx(2 / 3) and short.hit is True and not short.verbatim
+    assert short.there is True and short.refusal == pytest.approx(1 / 4)
     quote = by["1", "quote"]
     # width of model is 768: five words after normalisation, one shared
     assert quote.answer == WIDTH and quote.f1 == pytest.approx(2 / 6) and quote.verbatim
-    assert quote.cited == 1.0
+    assert quote.cited == by["1", LIKELIEST].cited == 1.0
+    assert by["2", LIKELIEST].answer == SWIM
     nearest = by["1", BEST_SENTENCE]
     assert (nearest.answer, nearest.hit, nearest.cited) == (WIDTH, True, 1.0)
     first = by["1", FIRST_SENTENCE]
-    assert (first.answer, first.hit, first.f1) == (BLOCKS, False, 0.0)
+    assert (first.answer, first.hit, first.f1, first.refusal) == (BLOCKS, False, 0.0, None)
     unanswerable = by["2", "short"]
     assert (unanswerable.exact, unanswerable.f1, unanswerable.hit) == (None, None, None)
+    assert unanswerable.there is None
     assert fake.calls == 2  # each prompt is read once for all modes
 
 
 def test_what_the_reader_declines_is_counted(questions):
     _, reader = make_reader(declines=True, writes=["x"])
-    rows = list(evaluation.evaluate("set", questions, reader, ByWord(), ["short"]))
+    rows = list(evaluation.evaluate(questions, reader, ["short"]))
     assert [row.declined for row in rows if row.mode == "short"] == [True, True]
     assert not any(row.declined for row in rows if row.mode != "short")
 
@@ -126,37 +87,33 @@ def test_more_passages_are_read_than_by_default():
     assert evaluation.Remembering(reader).spec.most_passages == 8
 
 
-def row(id, mode, f1, declined=False, hit=None, answerable=True):
-    f1 = f1 if answerable else None
-    exact = None if f1 is None else f1 == 1.0
-    return Row("s", id, mode, answerable, exact, f1, hit, None, declined, True, "q", "a", "e", 0.5)
+def question_with(proof, text):
+    given = (given_passage("", text, rank=1),)
+    cosines = ((0.5,) * len(given[0].sentences),)
+    return Question("pdf", "1", "How wide?", given, (1,), (), ("768",), True, proof, cosines)
 
 
-def test_the_summary_and_its_paired_differences():
-    rows = [
-        row("1", "short", 1.0, hit=True),
-        row("2", "short", 0.5, hit=False, declined=True),
-        row("3", "short", None, declined=True, answerable=False),
-        row("1", BEST_SENTENCE, 0.25),
-        row("2", BEST_SENTENCE, 0.25),
-        row("3", BEST_SENTENCE, None, answerable=False),
-    ]
-    short, nearest = summary(rows)
-    assert (short["n"], short["n unanswerable"], short["exact"]) == (2, 1, 0.5)
-    assert (short["f1"], short["evidence hit"], short["cited right"]) == (0.75, 0.5, None)
-    assert (short["declined answerable"], short["declined unanswerable"]) == (0.5, 1.0)
-    assert short["over best sentence"] == 0.5  # 0.75 and 0.25
-    low, high = short["over best sentence interval"]
-    assert (low, high) == (0.25, 0.75)
-    assert "over best sentence" not in nearest and nearest["mode"] == BEST_SENTENCE
-    assert paired(rows[:2], rows[4:5], lambda r: r.f1) == [0.25]
-    line = table([short, nearest]).split("\n")[2]
-    assert "| 2 + 1 | 50.0 | 75.0 (50.0 to 100.0) | +50.0 (+25.0 to +75.0) | 50.0 |" in line
+def test_where_the_evidence_is_known_it_must_be_that_sentence():
+    question = question_with(WIDTH, f"{BLOCKS} {WIDTH}")
+    judge = evaluation.Judge(question)
+    right, wrong = (judge.row("quote", text, text, [1]) for text in (WIDTH, BLOCKS))
+    assert (right.hit, wrong.hit, right.there) == (True, False, True)
+    lost = evaluation.Judge(question_with(WIDTH, f"{BLOCKS} {LAKES}"))
+    assert lost.row("quote", BLOCKS, BLOCKS, [1]).there is False
 
 
-def test_one_file_a_run(tmp_path):
-    rows = [row("1", "short", 1.0)]
-    evaluation.write(tmp_path / "new" / "run.json", rows, summary(rows), {"limit": 1})
-    record = json.loads((tmp_path / "new" / "run.json").read_text())
-    assert record["rows"][0]["f1"] == 1.0 and record["settings"] == {"limit": 1}
-    assert record["summary"][0]["mode"] == "short" and record["machine"]["cpu"]
+def test_a_file_of_rows(tmp_path, questions):
+    rows = list(evaluation.evaluate(questions, make_reader(writes=["x"])[1], ["short"]))
+    path = tmp_path / "rows.jsonl"
+    with path.open("w") as file:
+        evaluation.write_head(file, {"limit": 1})
+        evaluation.write_rows(file, rows)
+    assert evaluation.read_rows(path) == rows
+    head = json.loads(path.read_text().split("\n")[0])
+    assert head["settings"] == {"limit": 1} and head["machine"]["cpu"]
+    path.write_text("")
+    with pytest.raises(ValueError, match="no rows"):
+        evaluation.read_rows(path)
+    path.write_text('{"set": "s"}\n')
+    with pytest.raises(ValueError, match="no file of rows"):
+        evaluation.read_rows(path)

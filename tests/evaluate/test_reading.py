@@ -28,6 +28,19 @@ def test_an_answer_is_held_by_whole_words():
     assert not reading.holds_answer("anything", ["the"]) and not reading.holds_answer("x", [])
 
 
+def test_an_answer_to_a_yes_or_no_question_may_say_more():
+    assert reading.exact_match("No, it is not.", ["no"])
+    assert not reading.exact_match("No man is.", ["Nobody"])
+    assert not reading.exact_match("It is, yes", ["yes"])
+
+
+def test_word_for_word_is_blind_to_the_width_of_blanks_alone():
+    assert reading.word_for_word("twelve  blocks", ["x", "It has twelve\nblocks."])
+    assert not reading.word_for_word("Twelve blocks", ["It has twelve blocks."])
+    assert not reading.word_for_word("one two", ["one", "two"])
+    assert not reading.word_for_word(" ", ["x"])
+
+
 def test_citation_precision():
     assert reading.citation_precision([1, 2, 2], [2, 3]) == pytest.approx(2 / 3)
     assert reading.citation_precision([], [1]) is None
