@@ -144,7 +144,7 @@ class Remembering:
         )
         return tokenizer.decode(ids).strip()
 
-    def refusal(self, question: Question) -> float | None:
+    def refusal_chance(self, question: Question) -> float:
         """Probability of the refusal token as the first after the prompt."""
         started = self.read(self.prompt(question.question, question.passages))
         token = self._reader.tokenizer.id_of(self.spec.tokens["refusal"])
@@ -158,7 +158,7 @@ def evaluate(
     remembering = Remembering(reader)
     for question in questions:
         given, judge = Given(question), Judge(question)
-        refusal = remembering.refusal(question)
+        refusal = remembering.refusal_chance(question)
         for mode in modes:
             start = time.perf_counter()
             if mode == LIKELIEST:

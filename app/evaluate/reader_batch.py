@@ -87,7 +87,10 @@ class SharedModel:
     def __call__(
         self, tokens: Tensor, state: ModelState | None = None, *, last_only: bool
     ) -> tuple[Tensor, ModelState]:
-        """As the model with `last_only` and without lengths: logits (B,V)."""
+        """As the model with `last_only` and without lengths: logits (B,V), on the CPU.
+
+        There a thread can look at them without waiting for the GPU, on which others work too.
+        """
         if not last_only:
             raise ValueError("threads share calls that project the last token alone")
         return self._ask(_Call(tokens, state, None, project=True))
@@ -133,13 +136,17 @@ def _batches(calls: Sequence[_Call]) -> Iterator[list[_Call]]:
 def _run(model: XLSTM, calls: Sequence[_Call]) -> None:
     """Run calls of one kind as one batch, padded on the right, and give each its rows."""
     widths = [call.tokens.shape[1] for call in calls]
-    tokens = torch.cat([F.pad(c.tokens, (0, max(widths) - w)) for c, w in zip(calls, widths)])
+    # A next token was mostly chosen on the CPU: those go to the GPU in one copy.
+    first = torch.device("cpu") if max(widths) == 1 else model.device
+    parts = [F.pad(c.tokens.to(first), (0, max(widths) - w)) for c, w in zip(calls, widths)]
+    tokens = torch.cat(parts).to(model.device)
     lengths = None
     if len(set(widths)) > 1 or any(call.lengths is not None for call in calls):
         lengths = torch.cat([_lengths(call) for call in calls])
     state = None if calls[0].state is None else _joined([call.state for call in calls])
     if calls[0].project:
         x, state = model(tokens, state, lengths, last_only=True)
+        x = x.cpu()
     else:
         x, state = model.hidden(tokens, state, lengths)
     start = 0

@@ -128,7 +128,7 @@ class Generation(Iterator[int]):
         for process in self._processors:
             logits = process(logits, self.tokens)
         if len(self._banned):
-            logits = logits.index_fill(0, self._banned, -torch.inf)
+            logits = logits.index_fill(0, self._banned.to(logits.device), -torch.inf)
         counted = self._sampling.repetition_penalty != 1.0
         seen = [*self._prompt, *self.tokens] if counted else ()
         return choose(logits, seen, self._sampling, self._source)
