@@ -3,6 +3,7 @@
 Answers are made by the same steps as a user's; two baselines that need no reader stand beside.
 """
 
+import gzip
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -254,13 +255,14 @@ def write_rows(file: TextIO, rows: Iterable[Row]) -> None:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a file, without its first line.
+    """The rows of a file, without its first line; .gz is read as well.
 
     Raises:
         ValueError: there is no row in it, or a line is none; the message names the file.
     """
     rows = []
-    with path.open(encoding="utf-8") as lines:
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf-8") as lines:
         for line in lines:
             try:
                 values = json.loads(line)

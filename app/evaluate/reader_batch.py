@@ -8,8 +8,9 @@ know of batches.
 import itertools
 import multiprocessing
 import os
+import queue
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -207,24 +208,49 @@ def evaluate_spread(
         load: Loads the reader, once in each process; must be picklable where there are several.
         modes: Of the answers.
         spread: Over how many processes and threads.
+
+    Raises:
+        RuntimeError: a process ended early; it says why on standard error.
     """
     if spread.processes == 1:
         yield from evaluate_together(questions, load(), modes, spread.together)
         return
-    parts = [questions[n :: spread.processes] for n in range(spread.processes)]
     context = multiprocessing.get_context("spawn")  # a forked process cannot use the GPU
-    with ProcessPoolExecutor(spread.processes, mp_context=context) as pool:
-        tasks = [pool.submit(_part, part, load, modes, spread) for part in parts]
-        for task in tasks:
-            yield from task.result()
+    rows = context.Queue()
+    parts = [questions[n :: spread.processes] for n in range(spread.processes)]
+    workers = [
+        context.Process(target=_part, args=(part, load, modes, spread, rows), daemon=True)
+        for part in parts
+    ]
+    for worker in workers:
+        worker.start()
+    at_work = len(workers)
+    while at_work:
+        try:
+            row = rows.get(timeout=1)
+        except queue.Empty:
+            if any(worker.exitcode for worker in workers):
+                raise RuntimeError("a process of the evaluation ended with an error") from None
+            continue
+        if row is None:
+            at_work -= 1
+        else:
+            yield row
 
 
 def _part(
-    questions: Sequence[Question], load: Callable[[], Reader], modes: Sequence[str], spread: Spread
-) -> list[Row]:
+    questions: Sequence[Question],
+    load: Callable[[], Reader],
+    modes: Sequence[str],
+    spread: Spread,
+    rows: multiprocessing.Queue,
+) -> None:
+    """One process's share: each row as it comes, and None at the end."""
     cores = len(os.sched_getaffinity(0))
     torch.set_num_threads(max(1, cores // spread.processes))
-    return list(evaluate_together(questions, load(), modes, spread.together))
+    for row in evaluate_together(questions, load(), modes, spread.together):
+        rows.put(row)
+    rows.put(None)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The reader's evaluation: a reader that likes one sentence, vectors made by hand."""
 
+import gzip
 import json
 from types import SimpleNamespace
 
@@ -109,6 +110,9 @@ def test_a_file_of_rows(tmp_path, questions):
         evaluation.write_head(file, {"limit": 1})
         evaluation.write_rows(file, rows)
     assert evaluation.read_rows(path) == rows
+    packed = tmp_path / "rows.jsonl.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    assert evaluation.read_rows(packed) == rows
     head = json.loads(path.read_text().split("\n")[0])
     assert head["settings"] == {"limit": 1} and head["machine"]["cpu"]
     path.write_text("")

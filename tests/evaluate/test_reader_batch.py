@@ -99,6 +99,9 @@ def test_processes_give_the_same_rows(folder):
     alone = plain(evaluate(questions, load()))
     spread = reader_batch.evaluate_spread(questions, load, MODES, Spread(2, together=2))
     assert plain(spread) == alone
+    nowhere = Load(folder / "nowhere", "cpu", torch.float32)
+    with pytest.raises(RuntimeError, match="a process of the evaluation"):
+        list(reader_batch.evaluate_spread(questions, nowhere, MODES, Spread(2)))
 
 
 def test_prepared_questions_need_torch_and_tokenizers_alone(folder, tmp_path):
