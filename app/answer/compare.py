@@ -4,10 +4,10 @@ It never ranks the retrievers; it says where they differ.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 from app.answer import compare_views, export
 from app.answer.answer import AnswerReader, EvidenceChosen, Searcher, Step, Text, answer_steps
@@ -15,6 +15,7 @@ from app.answer.records import Answer, Source
 from app.answer.report import Gold, Report, gold_for
 
 WAITING = "reading …"
+Show = Callable[["Comparison | Report", bool], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,29 +99,6 @@ class Comparison:
         return compare_views.comparison_text(self)
 
 
-@overload
-def compare(
-    question: str,
-    retrievers: Sequence[Searcher],
-    *,
-    reader: AnswerReader,
-    mode: str | None = None,
-    k: int | None = None,
-) -> Comparison: ...
-
-
-@overload
-def compare(
-    question: Sequence[str],
-    retrievers: Sequence[Searcher],
-    *,
-    reader: AnswerReader,
-    mode: str | None = None,
-    k: int | None = None,
-    gold: Sequence[Gold | Mapping[str, Any] | None] | None = None,
-) -> Report: ...
-
-
 def compare(
     question: str | Sequence[str],
     retrievers: Sequence[Searcher],
@@ -129,6 +107,7 @@ def compare(
     mode: str | None = None,
     k: int | None = None,
     gold: Sequence[Gold | Mapping[str, Any] | None] | None = None,
+    show: Show | None = None,
 ) -> Comparison | Report:
     """Ask the same question, or each of several, through each retriever in turn.
 
@@ -140,17 +119,32 @@ def compare(
         k: How many passages each returns; None for each one's own number.
         gold: For a list of questions, what is known to be right: for each a `Gold`, a mapping with
             `answer`, `page` or `paper`, or None where nothing is known.
+        show: Called with every state of what is made (see `compare_steps`), and whether it is what
+            will be returned; `watch` is this function with a screen.
 
     Raises:
         ValueError: No question, no retriever, gold that does not fit, or what `ask` raises.
     """
-    if isinstance(question, str):
-        if gold is not None:
-            raise ValueError("gold goes with a list of questions: compare([question], ...)")
-        return list(compare_steps(question, retrievers, reader, mode=mode, k=k))[-1]
-    known = gold_for(question, gold)
-    made = [compare(one, retrievers, reader=reader, mode=mode, k=k) for one in question]
-    return Report(tuple(made), known)
+    alone = isinstance(question, str)
+    if alone and gold is not None:
+        raise ValueError("gold goes with a list of questions: put the question into one")
+    questions = [question] if alone else list(question)
+    known = gold_for(questions, gold)
+    show = show or _nobody_looks
+    made: list[Comparison] = []
+    for one in questions:
+        for comparison in compare_steps(one, retrievers, reader, mode=mode, k=k):
+            show(comparison, alone and comparison.complete)
+        made.append(comparison)
+    if alone:
+        return made[0]
+    report = Report(tuple(made), known)
+    show(report, True)
+    return report
+
+
+def _nobody_looks(made: Comparison | Report, final: bool) -> None:
+    """What is made is only returned."""
 
 
 def compare_steps(

@@ -5,13 +5,13 @@ In a notebook one output is replaced until it is the finished comparison; elsewh
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
-from app.answer.answer import AnswerReader, Searcher
-from app.answer.compare import WAITING, Comparison, compare_steps
+from app.answer.answer import Searcher
+from app.answer.compare import WAITING, Comparison, compare
 from app.answer.records import Answer
-from app.answer.report import Gold, Report, gold_for
+from app.answer.report import Report
 from app.show import text
 
 SECONDS_BETWEEN = 0.2  # a page is drawn at most so often
@@ -21,42 +21,22 @@ def watch(
     question: str | Sequence[str],
     retrievers: Sequence[Searcher],
     *,
-    reader: AnswerReader,
-    mode: str | None = None,
-    k: int | None = None,
-    gold: Sequence[Gold | Mapping[str, Any] | None] | None = None,
     stream: TextIO | None = None,
+    **settings: Any,
 ) -> Comparison | Report:
     """The same as `compare`, shown while it is made.
 
     Args:
         question: One, or a list of them.
-        retrievers: As in `compare`, as are `reader`, `mode`, `k`, `gold` and the errors.
-        reader: The local model.
-        mode: Of the answers.
-        k: How many passages.
-        gold: For a list of questions, what is known to be right.
+        retrievers: As in `compare`, as are the errors.
         stream: Where text goes outside of a notebook; None for the standard output.
+        settings: `reader`, `mode`, `k` and `gold`, as `compare` takes them.
 
     Returns:
         What `compare` returns. In a notebook the output holds it already, so keep it in a variable.
     """
-    alone = isinstance(question, str)
-    if alone and gold is not None:
-        raise ValueError("gold goes with a list of questions: watch([question], ...)")
-    questions = [question] if alone else list(question)
-    known = gold_for(questions, gold)
     screen = notebook_screen() or TextScreen(stream or sys.stdout)
-    made: list[Comparison] = []
-    for one in questions:
-        for comparison in compare_steps(one, retrievers, reader, mode=mode, k=k):
-            screen.show(comparison, final=alone and comparison.complete)
-        made.append(comparison)
-    if alone:
-        return made[0]
-    report = Report(tuple(made), known)
-    screen.show(report, final=True)
-    return report
+    return compare(question, retrievers, show=screen.show, **settings)
 
 
 class TextScreen:
@@ -66,7 +46,7 @@ class TextScreen:
         self._stream = stream
         self._before: Comparison | None = None
 
-    def show(self, what: Comparison | Report, *, final: bool) -> None:
+    def show(self, what: Comparison | Report, final: bool) -> None:
         """Write what was not there the last time; at the end, the whole."""
         before = self._before
         if isinstance(what, Report):
@@ -114,7 +94,7 @@ class NotebookScreen:
     def __init__(self, display: Callable[..., Any]) -> None:
         self._display, self._handle, self._since = display, None, 0.0
 
-    def show(self, what: Comparison | Report, *, final: bool) -> None:
+    def show(self, what: Comparison | Report, final: bool) -> None:
         """Show it in place of what was there; what comes too soon is left out."""
         now = time.monotonic()
         if self._handle is None:

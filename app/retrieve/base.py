@@ -36,6 +36,7 @@ class Retriever(BaseRetriever):
         papers: File names, stems or arXiv ids of the only papers searched; empty for all.
         section: Only sections whose title contains this, small and capital letters alike.
         pages: First and last physical page searched, from 1; None for all.
+        reader: The local model, for those that ask one (see `compression_xlstm`); None for others.
 
     Whether scores are cosines is a class's `cosine`: where they are not, they are compared with no
     limit, but with each other.
@@ -50,6 +51,7 @@ class Retriever(BaseRetriever):
     papers: tuple[str, ...] = ()
     section: str = ""
     pages: tuple[int, int] | None = None
+    reader: Any = Field(default=None, repr=False, exclude=True)
 
     @model_validator(mode="after")
     def _resolve(self) -> "Retriever":
@@ -107,9 +109,10 @@ class Retriever(BaseRetriever):
         return (vectors @ self.library.embedder.encode_question(question)).tolist()
 
     @property
-    def filters(self) -> dict[str, Any]:
-        """The filters, as settings for another retriever."""
-        return {key: getattr(self, key) for key in ("parts", "papers", "section", "pages")}
+    def inherited(self) -> dict[str, Any]:
+        """The filters and the reader, as settings for a retriever that this one is made of."""
+        names = ("parts", "papers", "section", "pages", "reader")
+        return {name: getattr(self, name) for name in names}
 
     def allows(self, chunk: Chunk) -> bool:
         """Whether the filters let a chunk through."""

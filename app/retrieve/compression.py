@@ -11,6 +11,7 @@ from pydantic import Field
 
 from app.papers.records import Chunk
 from app.retrieve.base import Found, Retriever
+from app.retrieve.fragments import is_fragment
 
 
 class Sentences(NamedTuple):
@@ -39,6 +40,8 @@ class Limits(NamedTuple):
 
 class CompressionRetriever(Retriever):
     """The sentences of the best candidates that fit the question, with their neighbours.
+
+    Fragments, such as the labels of a figure, are not chosen where there is a running sentence.
 
     A text's fit is its cosine to the question, and `words` times the share of the question's words
     that it has, rare ones weighing more. A sentence's score is `weight` of its own fit and the rest
@@ -70,16 +73,16 @@ class CompressionRetriever(Retriever):
 
     def prepare(self) -> None:
         """Prepare what the candidates come from, and the library's index of words."""
-        self.library.retriever(self.base, **self.filters)
+        self.library.retriever(self.base, **self.inherited)
         _ = self.library.words
 
     def find(self, question: str, k: int) -> Iterable[Found]:
         """Up to k chunks with the sentences kept of each."""
-        base = self.library.retriever(self.base, **self.filters)
+        base = self.library.retriever(self.base, **self.inherited)
         chunks = [passage.chunk for passage in base.search(question, max(k, self.candidates))]
         if not chunks:
             return
-        rows = self._sentences(question, chunks)
+        rows = self.sentences(question, chunks)
         limits = Limits(k, self.budget_chars, self.margin, self.redundant, self.neighbours)
         kept = np.array(choose(rows, limits))
         for number in np.unique(rows.chunk[kept]):
@@ -87,21 +90,37 @@ class CompressionRetriever(Retriever):
             places = tuple(sorted(rows.place[own].tolist()))
             yield Found(chunks[number], float(rows.score[own].max()), places)
 
-    def _sentences(self, question: str, chunks: Sequence[Chunk]) -> Sentences:
-        query = self.library.embedder.encode_question(question)
-        vectors = np.concatenate([self.library.sentence_vectors(chunk.id) for chunk in chunks])
-        sizes = [len(chunk.sentences) for chunk in chunks]
-        whole = np.array([self.library.vector(chunk.id) @ query for chunk in chunks])
-        whole += self.words * self.library.words.cover(question, [chunk.text for chunk in chunks])
-        texts = [sentence.text for chunk in chunks for sentence in chunk.sentences]
-        own = vectors @ query + self.words * self.library.words.cover(question, texts)
+    def sentences(self, question: str, chunks: Sequence[Chunk]) -> Sentences:
+        """The sentences to choose from: no fragments, unless there is nothing else."""
+        places = [(n, i) for n, chunk in enumerate(chunks) for i in range(len(chunk.sentences))]
+        running = [(n, i) for n, i in places if not is_fragment(chunks[n].sentences[i].text)]
+        places = running or places
+        texts = [chunks[n].sentences[i].text for n, i in places]
+        stored = [self.library.sentence_vectors(chunk.id) for chunk in chunks]
+        vectors = np.stack([stored[n][i] for n, i in places])
+        number = np.array([n for n, _ in places])
         return Sentences(
-            chunk=np.repeat(np.arange(len(chunks)), sizes),
-            place=np.concatenate([np.arange(size) for size in sizes]),
+            chunk=number,
+            place=np.array([i for _, i in places]),
             length=np.array([len(text) for text in texts]),
-            score=self.weight * own + (1 - self.weight) * np.repeat(whole, sizes),
+            score=self.scores(question, chunks, number, texts, vectors),
             vectors=vectors,
         )
+
+    def scores(
+        self,
+        question: str,
+        chunks: Sequence[Chunk],
+        number: np.ndarray,
+        texts: Sequence[str],
+        vectors: np.ndarray,
+    ) -> np.ndarray:
+        """Score (n,) of each of n sentences, given which of the chunks each stands in."""
+        library, query = self.library, self.library.embedder.encode_question(question)
+        whole = np.array([library.vector(chunk.id) @ query for chunk in chunks])
+        whole += self.words * library.words.cover(question, [chunk.text for chunk in chunks])
+        own = vectors @ query + self.words * library.words.cover(question, texts)
+        return self.weight * own + (1 - self.weight) * whole[number]
 
 
 def choose(sentences: Sentences, limits: Limits) -> list[int]:

@@ -33,13 +33,13 @@ class EnsembleRetriever(Retriever):
     def prepare(self) -> None:
         """Prepare each of the retrievers."""
         for name in self.of:
-            self.library.retriever(name, **self.filters)
+            self.library.retriever(name, **self.inherited)
 
     def find(self, question: str, k: int) -> Iterable[Found]:
         """All chunks that one of the retrievers finds."""
         finders: dict[str, list[Passage]] = {}
         for name in self.of:
-            retriever = self.library.retriever(name, **self.filters)
+            retriever = self.library.retriever(name, **self.inherited)
             for passage in retriever.search(question, max(k, self.depth)):
                 finders.setdefault(passage.chunk.id, []).append(passage)
         for passages in finders.values():
