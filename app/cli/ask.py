@@ -45,8 +45,8 @@ def run(args: argparse.Namespace) -> int:
     from app import ask, load_reader
     from app.answer.answer import streamed
 
-    retriever = open_library(args).retriever(args.retriever, k=args.k)
-    reader = load_reader(args.model)
+    library, reader = open_library(args), load_reader(args.model)
+    retriever = library.retriever(args.retriever, k=args.k, reader=reader)
     status = 0
     for question in asked:
         try:

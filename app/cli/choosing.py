@@ -25,11 +25,13 @@ def add_task(tasks: "argparse._SubParsersAction") -> None:
 def run(args: argparse.Namespace) -> int:
     """Retrieve, order the sentences in three ways, write every row, print the table."""
     from app import load_reader
-    from app.evaluate.choosing import declined, evaluate, read_questions, summary, table
+    from app.evaluate.choosing import declined, evaluate, summary, table
     from app.evaluate.machine import describe
+    from app.evaluate.questions import read_questions
 
     library = open_library(args)
-    questions = read_questions(args.questions, [paper.file for paper in library.papers])
+    papers = [paper.file for paper in library.papers]
+    questions = read_questions(args.questions, papers, unanswerable=True)
     if not questions:
         raise ValueError(f"{args.questions} has no question about these papers")
     reader = load_reader(args.model, device=args.device)

@@ -27,8 +27,9 @@ def run(args: argparse.Namespace) -> int:
     from app.show.html import document
 
     library = open_library(args)
-    retrievers = [library.retriever(name, k=args.k) for name in args.retrievers]
-    report = compare(args.question, retrievers, reader=load_reader(args.model), mode=args.mode)
+    reader = load_reader(args.model)
+    retrievers = [library.retriever(name, k=args.k, reader=reader) for name in args.retrievers]
+    report = compare(args.question, retrievers, reader=reader, mode=args.mode)
     base = str(args.output.parent) if args.output else "."
     text = {
         "text": lambda: str(report),

@@ -28,10 +28,14 @@ def add_library_options(parser: argparse.ArgumentParser) -> None:
 
 def open_library(args: argparse.Namespace) -> "Library":
     """Index what is not indexed yet; each unreadable paper is one warning."""
-    from app import Library, find_papers, load_embedder
+    from app import ChunkSettings, Library, find_papers, load_embedder
 
+    words = getattr(args, "words", None)
     library = Library.open(
-        find_papers(*args.papers), index=args.index, embedder=load_embedder(args.embedder)
+        find_papers(*args.papers),
+        index=args.index,
+        embedder=load_embedder(args.embedder),
+        settings=ChunkSettings(words, 13 * words // 10) if words else None,
     )
     for message in (*library.messages, *library.failures):
         warn(message)

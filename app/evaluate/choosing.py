@@ -3,15 +3,14 @@
 The passages are retrieved; what is judged is the order of their sentences, not words.
 """
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.answer.evidence import candidates, ranked
 from app.answer.reader import Reader
 from app.evaluate import metrics
+from app.evaluate.questions import Question
 from app.papers.records import Passage
 from app.show.text import markdown_table
 
@@ -25,16 +24,6 @@ ORDERS = {
     "both": {"likelihood": 1.0, "similarity": 1.0},
 }
 CUTS = (1, 2, 3)
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A question about a paper; `evidence` are the words there that answer it, "" if none do."""
-
-    id: str
-    paper: str
-    question: str
-    evidence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +46,6 @@ class Row:
     def retrieved(self) -> bool:
         """Whether a right sentence was among those to choose from."""
         return any(rank is not None for rank in self.ranks.values())
-
-
-def read_questions(path: Path, papers: Iterable[str]) -> list[Question]:
-    """Questions of a JSON-lines file about these papers, the unanswerable ones too."""
-    papers = set(papers)
-    with path.open(encoding="utf-8") as lines:
-        records = [json.loads(line) for line in lines if line.strip()]
-    return [
-        Question(r["id"], r["paper"], r["question"], r["evidence"] if r["answerable"] else "")
-        for r in records
-        if r["paper"] in papers
-    ]
 
 
 def is_right(sentence: str, evidence: str) -> bool:
@@ -105,13 +82,13 @@ def _row(
     ranks, first = {}, ""
     for name, weights in ORDERS.items():
         texts = [item.sentence.text for item in ranked(found, likely, near, weights)]
-        right = [bool(question.evidence) and is_right(t, question.evidence) for t in texts]
+        right = [question.answerable and is_right(t, question.evidence) for t in texts]
         ranks[name] = right.index(True) + 1 if True in right else None
         first = texts[0] if name == "both" else first
     return Row(
         id=question.id,
         paper=question.paper,
-        answerable=bool(question.evidence),
+        answerable=question.answerable,
         ranks=ranks,
         declined=reading.declines,
         question=question.question,

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from app.evaluate.retrieval import BUDGETS, Question
+from app.evaluate.questions import Question
+from app.evaluate.retrieval import BUDGETS
 from app.retrieve.library import Library
 
 COLOURS = ("#0b5fa5", "#b4530a", "#2d7d46", "#8b3a8f", "#6b6b6b", "#a61b29", "#007c89")

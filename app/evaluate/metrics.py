@@ -25,6 +25,12 @@ def covered(evidence: str, texts: Iterable[str], share: float = 0.8) -> bool:
     return any(len(wanted & runs(text)) >= share * len(wanted) for text in texts)
 
 
+def share_covered(evidence: str, text: str) -> float:
+    """Share, from 0 to 1, of the evidence's runs of four words that stand in a text."""
+    wanted = runs(evidence)
+    return len(wanted & runs(text)) / len(wanted)
+
+
 def rank_of(wanted: object, found: Iterable[object]) -> int | None:
     """Place of the first `wanted` among the distinct things found, from 1; None if it is absent."""
     distinct = list(dict.fromkeys(found))
@@ -39,11 +45,6 @@ def share_within(ranks: Sequence[int | None], k: int) -> float:
 def reciprocal(rank: int | None) -> float:
     """1/rank; 0 for an absent one."""
     return 1 / rank if rank else 0.0
-
-
-def mean_reciprocal_rank(ranks: Sequence[int | None]) -> float:
-    """Mean of 1/rank; an absent one counts 0."""
-    return sum(map(reciprocal, ranks)) / len(ranks)
 
 
 def ndcg(grades: Mapping[str, float], ranking: Sequence[str], k: int = 10) -> float:
@@ -69,18 +70,9 @@ def auroc(positive: Sequence[float], negative: Sequence[float]) -> float:
     return float(np.mean((above > 0) + 0.5 * (above == 0)))
 
 
-def best_f1(positive: Sequence[float], negative: Sequence[float]) -> tuple[float, float]:
-    """Threshold with the highest F1 where scores from it on are called positive, and that F1."""
-    found = [(f1(positive, negative, limit), limit) for limit in sorted(set(positive))]
-    best, limit = max(found, key=lambda pair: (pair[0], -pair[1]))
-    return limit, best
-
-
-def f1(positive: Sequence[float], negative: Sequence[float], threshold: float) -> float:
-    """F1 of calling positive what scores at least the threshold."""
-    right = sum(score >= threshold for score in positive)
-    wrong = sum(score >= threshold for score in negative)
-    return 2 * right / (len(positive) + right + wrong)
+def f1(right: int, wrong: int, wanted: int) -> float:
+    """F1 of calling `right` of the `wanted` ones and `wrong` others; 0 where none is wanted."""
+    return 2 * right / (wanted + right + wrong) if right else 0.0
 
 
 def difference(

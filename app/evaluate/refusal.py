@@ -142,7 +142,7 @@ def table(made: Sequence[Case], combinations: Sequence[Sequence[str]]) -> str:
             others = [pair for pair in scored if pair[0] == kind]
             area = metrics.auroc([p[1] for p in own], [p[1] for p in others])
             right, wrong = sum(p[1] < 0 for p in others), sum(p[1] < 0 for p in own)
-            f1 = 2 * right / (len(others) + right + wrong)
+            f1 = metrics.f1(right, wrong, len(others))
             cells += [f"{area:.2f}", _share(others), f"{f1:.2f}"]
         lines.append(cells)
     heads = ["signals", "answerable refused"]

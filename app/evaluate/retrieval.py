@@ -11,9 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from app.evaluate import beir, metrics
+from app.evaluate import beir, metrics, qasper
+from app.evaluate.budget import Remembering, by_budget
 from app.evaluate.machine import describe
+from app.evaluate.questions import Half, Question
 from app.papers.records import Passage
+from app.retrieve.compression_xlstm import QuestionReader
 from app.retrieve.library import Library
 from app.show.text import markdown_table
 
@@ -24,26 +27,17 @@ WITH_INTERVAL = ("page@5", "mrr", "evidence in 1000", "evidence in 2000")
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A question with the place of its answer: file, physical page from 1, and the words there."""
-
-    id: str
-    paper: str
-    question: str
-    evidence: str
-    page: int
-
-
-@dataclass(frozen=True, slots=True)
 class Row:
     """What one retriever found for one question.
 
     `scope` is "all" for all papers searched, "paper" for the right one only. `page_rank` is that of
     the right page among the distinct pages found. `evidence` says for each of CUTS whether the
     first so many passages hold the evidence, `within` the same for each of BUDGETS characters.
+    `half` is the question's.
     """
 
     id: str
+    half: Half
     retriever: str
     scope: str
     page_rank: int | None
@@ -53,24 +47,24 @@ class Row:
     seconds: float
 
 
-def read_questions(path: Path, papers: Iterable[str]) -> list[Question]:
-    """Answerable questions of a JSON-lines file about these papers."""
-    lines = path.read_text(encoding="utf-8").split("\n")
-    records = [json.loads(line) for line in lines if line.strip()]
-    papers = set(papers)
-    return [
-        Question(**{key: record[key] for key in Question.__dataclass_fields__})
-        for record in records
-        if record["answerable"] and record["paper"] in papers
-    ]
-
-
 def evaluate(
-    library: Library, questions: Sequence[Question], names: Sequence[str], parts: Sequence[str]
+    library: Library,
+    questions: Sequence[Question],
+    names: Sequence[str],
+    parts: Sequence[str],
+    reader: QuestionReader | None = None,
 ) -> list[Row]:
-    """Rows of all questions, retrievers and scopes; one that takes a budget is given it."""
+    """Rows of all questions, retrievers and scopes; one that takes a budget is given it.
+
+    Args:
+        library: All papers.
+        questions: About them.
+        names: Retrievers as `Library.retriever` takes them, settings included.
+        parts: Parts of the papers that are searched.
+        reader: The local model, where a retriever asks one.
+    """
     return [
-        _ask(library, question, name, scope, tuple(parts))
+        _ask(library, question, name, scope, tuple(parts), reader)
         for name in names
         for scope in ("all", "paper")
         for question in questions
@@ -78,29 +72,35 @@ def evaluate(
 
 
 def _ask(
-    library: Library, question: Question, name: str, scope: str, parts: tuple[str, ...]
+    library: Library,
+    question: Question,
+    name: str,
+    scope: str,
+    parts: tuple[str, ...],
+    reader: QuestionReader | None,
 ) -> Row:
-    filters = {"parts": parts, "papers": (question.paper,) if scope == "paper" else ()}
-    retriever = library.retriever(name, k=DEPTH, **filters)
+    retriever = library.retriever(
+        name,
+        k=DEPTH,
+        parts=parts,
+        papers=(question.paper,) if scope == "paper" else (),
+        reader=Remembering(reader) if reader else None,
+    )
     start = time.perf_counter()
     passages = retriever.search(question.question)
     seconds = time.perf_counter() - start
-    within = []
-    for budget in BUDGETS:
-        if "budget_chars" in type(retriever).model_fields:
-            settings = {"k": DEPTH, "budget_chars": budget, **filters}
-            found = library.retriever(name, **settings).search(question.question)
-        else:
-            found = passages
-        within.append(metrics.covered(question.evidence, [joined(found, budget)]))
     texts = [passage.text for passage in passages]
     return Row(
         question.id,
+        question.half,
         name,
         scope,
         metrics.rank_of((question.paper, question.page), pages(passages)),
         tuple(metrics.covered(question.evidence, texts[:cut]) for cut in CUTS),
-        tuple(within),
+        tuple(
+            metrics.covered(question.evidence, [text])
+            for text in by_budget(retriever, question.question, passages, BUDGETS)
+        ),
         sum(map(len, texts)),
         seconds,
     )
@@ -115,11 +115,6 @@ def pages(passages: Iterable[Passage]) -> list[tuple[str, int]]:
     ]
 
 
-def joined(passages: Iterable[Passage], budget: int) -> str:
-    """The passages' texts one after the other, cut at so many characters."""
-    return "\n".join(passage.text for passage in passages)[:budget]
-
-
 def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """One record for each retriever and scope: means from 0 to 1, each with its 95 % interval."""
     groups: dict[tuple[str, str], list[Row]] = {}
@@ -129,6 +124,11 @@ def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
         {"retriever": name, "scope": scope, "n": len(group), **_measures(group)}
         for (name, scope), group in groups.items()
     ]
+
+
+def of_half(rows: Sequence[Row], half: Half | None) -> list[Row]:
+    """The rows of one half of the questions; all, where none is named."""
+    return [row for row in rows if half in (None, row.half)]
 
 
 def _measures(group: Sequence[Row]) -> dict[str, Any]:
@@ -169,16 +169,24 @@ def _cell(record: dict[str, Any], key: str) -> str:
 
 
 def write(
-    path: Path, rows: Sequence[Row], settings: dict[str, Any], texts: Sequence[beir.Row] = ()
+    path: Path,
+    rows: Sequence[Row],
+    settings: dict[str, Any],
+    texts: Sequence[beir.Row] = (),
+    paragraphs: Sequence[qasper.Row] = (),
 ) -> None:
     """One JSON file: machine, settings, summaries, and the row of every question."""
+    halves = list(dict.fromkeys(row.half for row in rows))
     record = {
         "machine": describe(),
         "settings": settings,
         "summary": summary(rows),
+        **{f"summary, {half} half": summary(of_half(rows, half)) for half in halves},
         "rows": [asdict(row) for row in rows],
         "collections": beir.summary(texts),
         "collection rows": [asdict(row) for row in texts],
+        "qasper": qasper.summary(paragraphs),
+        "qasper rows": [asdict(row) for row in paragraphs],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [f"{json.dumps(key)}: {_one_a_line(value)}" for key, value in record.items()]
@@ -207,11 +215,13 @@ def pooled(
 
 
 def differences(rows: Sequence[Row], texts: Sequence[beir.Row]) -> str:
-    """MRR of the first retriever less that of each other, pooled, as a Markdown table."""
+    """MRR of the first retriever less that of each other, over what both were asked: Markdown."""
     (name, first), *others = pooled(rows, texts).items()
     lines = []
     for other, second in others:
-        mean, low, high = metrics.difference(first, second)
-        cells = [f"{mean:+.3f} ({low:+.3f} to {high:+.3f})", str(len(first))]
+        both = first.keys() & second.keys()
+        pair = ({key: found[key] for key in sorted(both)} for found in (first, second))
+        mean, low, high = metrics.difference(*pair)
+        cells = [f"{mean:+.3f} ({low:+.3f} to {high:+.3f})", str(len(both))]
         lines.append([f"{name} less {other}", *cells])
     return markdown_table(["MRR, all questions pooled", "difference", "questions"], lines)

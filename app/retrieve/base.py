@@ -36,13 +36,14 @@ class Retriever(BaseRetriever):
         papers: File names, stems or arXiv ids of the only papers searched; empty for all.
         section: Only sections whose title contains this, small and capital letters alike.
         pages: First and last physical page searched, from 1; None for all.
-        reader: The local model, for those that ask one (see `compression_xlstm`); None for others.
+        reader: The local model, for those whose class says `asks_reader`; others leave it alone.
 
     Whether scores are cosines is a class's `cosine`: where they are not, they are compared with no
     limit, but with each other.
     """
 
     cosine: ClassVar[bool] = True
+    asks_reader: ClassVar[bool] = False
 
     library: Any = Field(repr=False, exclude=True)
     name: str = "retriever"

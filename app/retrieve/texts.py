@@ -5,7 +5,7 @@ It reads no file but its own index; papers have pages and are opened by `Library
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,18 +28,17 @@ class Text(NamedTuple):
 
 
 def library_of_texts(
-    name: str,
-    texts: Sequence[Text],
+    collections: Mapping[str, Sequence[Text]],
     index: str | Path = "data/index",
     embedder: Embedder | None = None,
     *,
     progress: bool = True,
 ) -> Library:
-    """A library in which the n-th text is page n of one paper; embedded once, then kept.
+    """A library in which each collection is a paper and its n-th text page n; embedded once.
 
     Args:
-        name: Of the collection; it stands where a file name does.
-        texts: Each is one chunk whatever its length, its title the first sentence.
+        collections: Texts by the name that stands where a file name does; each is one chunk
+            whatever its length, its title the first sentence, its id unlike any other's.
         index: Folder of the indexes.
         embedder: None for the default one.
         progress: Whether embedding shows a bar.
@@ -47,19 +46,35 @@ def library_of_texts(
     Raises:
         ValueError: there is no text, one is blank, or two have the same id.
     """
-    _check(texts)
-    embedder = embedder or load_embedder()
+    _check([text for texts in collections.values() for text in texts])
+    embedder, messages = embedder or load_embedder(), []
+    indexes = [
+        _open(name, texts, Path(index), embedder, progress, messages)
+        for name, texts in collections.items()
+    ]
+    return Library(indexes, embedder, messages=messages)
+
+
+def _open(
+    name: str,
+    texts: Sequence[Text],
+    index: Path,
+    embedder: Embedder,
+    progress: bool,
+    messages: list[str],
+) -> PaperIndex:
+    """The index of a collection, from the disk or made anew; what happened goes to `messages`."""
     sha256 = hashlib.sha256(json.dumps(texts).encode()).hexdigest()
     recipe = disk.make_recipe(Path(name), sha256, embedder.fingerprint, {}, "sentences")
-    folder, messages = Path(index) / disk.folder_name(recipe), []
+    folder = index / disk.folder_name(recipe)
     if folder.exists():
         try:
-            return Library([disk.read_index(folder, recipe)], embedder)
+            return disk.read_index(folder, recipe)
         except disk.UnusableIndex as damage:
             messages.append(f"{name}: index made anew, for {damage}")
     built = _build(name, sha256, texts, embedder, name if progress else None)
-    disk.write_index(Path(index), recipe, built)
-    return Library([built], embedder, messages=messages)
+    disk.write_index(index, recipe, built)
+    return built
 
 
 def _check(texts: Sequence[Text]) -> None:

@@ -1,16 +1,15 @@
 """The order of sentences against one that is seen: a reader and cosines that disagree."""
 
-import json
-
 import pytest
 from tests.answer.fakes import FakeReader, FakeRetriever, passage
 
 from app.evaluate import choosing
+from app.evaluate.questions import Question
 
 GATES = "The forget gate of every block stays open at the start."
 WIDTH = "The width of the model is 768 in all of its blocks."
 LAKES = "A valley in the north of the land has seven deep lakes."
-QUESTION = choosing.Question("1", "a.pdf", "How wide?", WIDTH)
+QUESTION = Question("1", "a.pdf", "How wide?", WIDTH, 1)
 
 
 class Stub:
@@ -56,12 +55,3 @@ def test_the_summary_counts_only_what_could_be_chosen():
     assert shares == pytest.approx({"answerable": 1 / 3, "unanswerable": 1.0, "retrieved": 2 / 3})
     assert "| both | 2 | 50.0 (0.0 to 100.0) | 100.0 | 100.0 |" in choosing.table(list(by.values()))
     assert choosing.summary(rows[2:]) == []
-
-
-def test_questions_of_a_file(tmp_path):
-    record = {"id": "1", "paper": "a.pdf", "question": "q", "evidence": "e", "answerable": True}
-    records = [record, {**record, "id": "2", "answerable": False, "evidence": None}]
-    path = tmp_path / "q.jsonl"
-    path.write_text("\n".join(json.dumps(r) for r in [*records, {**record, "paper": "b.pdf"}]))
-    found = choosing.read_questions(path, ["a.pdf"])
-    assert [(q.id, q.evidence) for q in found] == [("1", "e"), ("2", "")]

@@ -22,11 +22,16 @@ def test_evidence_is_covered_by_one_text_at_four_fifths():
     assert not metrics.covered(evidence, [])
 
 
+def test_a_share_of_the_evidence_is_counted_in_runs():
+    assert metrics.share_covered("a b c d e f g h", "x b c d e f") == 0.4  # two of five runs
+    assert metrics.share_covered("a b", "b a b") == 0.0  # "a b" is its only run, of two words
+
+
 def test_ranks_count_distinct_things():
     assert metrics.rank_of("c", ["a", "a", "b", "a", "c"]) == 3
     assert metrics.rank_of("z", ["a"]) is None
     assert metrics.share_within([1, 3, None, 5], 3) == 0.5
-    assert metrics.mean_reciprocal_rank([1, 2, None, 4]) == pytest.approx(1.75 / 4)
+    assert [metrics.reciprocal(rank) for rank in (1, 2, None, 4)] == [1, 0.5, 0, 0.25]
 
 
 def test_ndcg():

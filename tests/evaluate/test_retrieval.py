@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from app.evaluate import retrieval
+from app.evaluate import budget, retrieval
+from app.evaluate.questions import Question, of_half, read_questions
 from app.papers.records import Chunk, Passage, Sentence, Span
 
 
@@ -34,7 +35,7 @@ class Stub:
         return [right] if self.papers else [wrong, right]
 
 
-QUESTION = retrieval.Question("1", "a.pdf", "Are they?", "The gates are open at night", 7)
+QUESTION = Question("1", "a.pdf", "Are they?", "The gates are open at night", 7, "choosing")
 
 
 def test_rows_and_summary_by_hand():
@@ -44,7 +45,8 @@ def test_rows_and_summary_by_hand():
     assert everywhere.evidence == (False, True, True, True)
     assert everywhere.within == (False,) * 5  # 5,700 characters of b.pdf come before
     assert inside.within == (True,) * 5
-    assert library.asked[0] == ("stub", {"k": 10, "parts": ("main",), "papers": ()})
+    wanted = {"k": 10, "parts": ("main",), "papers": (), "reader": None}
+    assert library.asked[0] == ("stub", wanted)
     first, second = retrieval.summary([everywhere, inside])
     assert (first["page@1"], first["page@3"], first["mrr"]) == (0, 1, pytest.approx(1 / 3))
     assert (second["scope"], second["evidence@1"], second["n"]) == ("paper", 1, 1)
@@ -52,25 +54,48 @@ def test_rows_and_summary_by_hand():
 
 
 def test_a_budget_is_given_to_those_that_take_one():
+    given = []
+
     class Budgeted(Stub):
         model_fields = {"budget_chars": None}
 
-    library = Budgeted()
-    retrieval.evaluate(library, [QUESTION], ["stub"], ["main"])
-    assert [s["budget_chars"] for _, s in library.asked if "budget_chars" in s] == [
-        *retrieval.BUDGETS,
-        *retrieval.BUDGETS,
-    ]
+        def model_copy(self, update):
+            given.append(update["budget_chars"])
+            return self
+
+    retrieval.evaluate(Budgeted(), [QUESTION], ["stub"], ["main"])
+    assert given == [*retrieval.BUDGETS, *retrieval.BUDGETS]
+
+
+def test_a_reader_is_asked_once_for_each_text():
+    asked = []
+
+    class Reader:
+        def question_given(self, question, texts):
+            asked.append([*texts])
+            return [[float(len(text))] for text in texts]
+
+    once = budget.Remembering(Reader())
+    assert once.question_given("?", ["a", "bb", "a"]) == [[1.0], [2.0], [1.0]]
+    assert once.question_given("?", ["ccc", "bb"]) == [[3.0], [2.0]]
+    assert asked == [["a", "bb"], ["ccc"]]
 
 
 def test_questions_and_results_as_files(tmp_path):
-    line = {**retrieval.asdict(QUESTION), "answerable": True, "kind": "what"}
-    lines = [line, {**line, "answerable": False}, {**line, "paper": "c.pdf"}]
+    record = {"id": "1", "paper": "a.pdf", "question": "Are they?", "kind": "what", "page": 7}
+    line = {**record, "evidence": "The gates are open at night", "answerable": True}
+    none = {**line, "id": "2", "evidence": None, "page": None, "answerable": False}
+    others = [{**line, "paper": "c.pdf"}, {**line, "id": "3", "paper": "b.pdf"}]
     path = tmp_path / "questions.jsonl"
-    path.write_text("\n".join(map(json.dumps, lines)) + "\n")
-    assert retrieval.read_questions(path, ["a.pdf", "b.pdf"]) == [QUESTION]
+    path.write_text("\n".join(map(json.dumps, [line, none, *others])) + "\n")
+    first, second = read_questions(path, ["a.pdf", "b.pdf"])
+    assert first == QUESTION and (second.id, second.half) == ("3", "reporting")
+    assert of_half([first, second], "reporting") == [second]
+    with_none = read_questions(path, ["a.pdf"], unanswerable=True)
+    assert [(q.id, q.answerable, q.page) for q in with_none] == [("1", True, 7), ("2", False, 0)]
     rows = retrieval.evaluate(Stub(), [QUESTION], ["stub"], ["main"])
     retrieval.write(tmp_path / "new" / "run.json", rows, {"k": 10})
-    record = json.loads((tmp_path / "new" / "run.json").read_text())
-    assert [row["page_rank"] for row in record["rows"]] == [3, 2]
-    assert record["settings"] == {"k": 10} and record["machine"]["cpu"]
+    stored = json.loads((tmp_path / "new" / "run.json").read_text())
+    assert [row["page_rank"] for row in stored["rows"]] == [3, 2]
+    assert stored["summary, choosing half"] == stored["summary"]
+    assert stored["settings"] == {"k": 10} and stored["machine"]["cpu"]

@@ -64,7 +64,9 @@ def test_rows_of_texts_by_hand():
 
 def rows_of(retriever, ranks):
     return [
-        retrieval.Row(str(i), retriever, "all", rank, (True,) * 4, (True,) * 5, 100, 0.01)
+        retrieval.Row(
+            str(i), "reporting", retriever, "all", rank, (True,) * 4, (True,) * 5, 100, 0.01
+        )
         for i, rank in enumerate(ranks)
     ]
 
@@ -79,6 +81,10 @@ def test_pooled_difference_by_hand():
     assert "| hybrid less bm25 | +0.083 (-0.750 to +0.500) | 3 |" in retrieval.differences(
         rows, texts
     )
+    rows += rows_of("asker", [1, None])  # it was not asked on the texts: two questions are shared
+    assert "| hybrid less asker | +0.250 (+0.000 to +0.500) | 2 |" in retrieval.differences(
+        rows, texts
+    )
     with pytest.raises(ValueError, match="same questions"):
         metrics.difference({"a": 1}, {"b": 1})
 
@@ -90,11 +96,9 @@ def test_figures_are_drawn(tmp_path):
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_f1_and_its_best_threshold_by_hand():
-    positive, negative = [0.9, 0.6, 0.4], [0.5, 0.1]
-    assert metrics.f1(positive, negative, 0.5) == pytest.approx(4 / 6)  # two right, one wrong
-    assert metrics.best_f1(positive, negative) == (0.4, pytest.approx(6 / 7))
-    assert metrics.best_f1([1.0], [2.0, 0.0]) == (1.0, pytest.approx(2 / 3))
+def test_f1_by_hand():
+    assert metrics.f1(2, 1, 3) == pytest.approx(4 / 6)  # precision 2/3, recall 2/3
+    assert metrics.f1(0, 0, 0) == 0
 
 
 def test_the_command_says_what_it_needs(capsys):
@@ -111,7 +115,16 @@ def test_the_command_over_papers_and_texts(folder, capsys):
     output = folder / "out.json"
     arguments = ["--questions", "tests/data/note_questions.jsonl"]
     arguments += ["--papers", "data/papers/mlstm-formulations.pdf", "--index", str(folder / "i")]
-    arguments += ["--retrievers", "hybrid", "bm25", "--collections", str(folder / "tiny")]
+    arguments += [
+        "--retrievers",
+        "hybrid",
+        "bm25",
+        "--on-texts",
+        "hybrid",
+        "bm25",
+        "--collections",
+        str(folder / "tiny"),
+    ]
     arguments += ["--output", str(output), "--pictures", str(folder / "pictures")]
     assert main(["evaluate", "retrieval", *arguments]) == 0
     shown = capsys.readouterr().out

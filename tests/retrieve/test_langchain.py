@@ -72,11 +72,13 @@ def test_communitys_store_can_stand_in_for_ours(library, community):
     assert [document.id for document, _ in found] == [passage.chunk.id for passage in expected]
 
 
-@pytest.mark.parametrize("name", ["similarity", "mmr", "hybrid", "compression", "mmr+bm25"])
-def test_langchain_cores_store_can_stand_in_for_ours(library, name):
+@pytest.mark.parametrize(
+    "name", ["similarity", "mmr", "hybrid", "compression", "compression-xlstm", "mmr+bm25"]
+)
+def test_langchain_cores_store_can_stand_in_for_ours(library, reader, name):
     from langchain_core.vectorstores import InMemoryVectorStore
 
-    retriever = library.retriever(name, k=3, papers=("a",))
+    retriever = library.retriever(name, k=3, papers=("a",), reader=reader)
     expected = retriever.search(QUESTION)
     library.store = InMemoryVectorStore(library.store.embeddings)
     library.store.add_documents([chunk_document(chunk) for chunk in library.chunks])

@@ -6,6 +6,7 @@ import unicodedata
 import pytest
 
 from app.evaluate import retrieval
+from app.evaluate.questions import read_questions
 from app.retrieve.library import Library
 
 pytestmark = pytest.mark.slow
@@ -20,7 +21,7 @@ def real(shared, tmp_path_factory):
 @pytest.fixture(scope="module")
 def questions(shared, real):
     papers = [paper.file for paper in real.papers]
-    return retrieval.read_questions(shared / "eval" / "pdf_questions.jsonl", papers)
+    return read_questions(shared / "eval" / "pdf_questions.jsonl", papers)
 
 
 def letters(text):

@@ -43,16 +43,16 @@ def test_similarity_is_the_cosine_in_order(library, embedder):
         ({"papers": ("a.pdf",), "pages": (7, 9)}, set()),
     ],
 )
-def test_filters_are_exact(library, name, filters, expected):
-    everything = {"margin": 9, "redundant": 9} if name == "compression" else {}
-    retriever = library.retriever(name, k=10, **everything, **filters)
+def test_filters_are_exact(library, reader, name, filters, expected):
+    everything = {"margin": 9, "redundant": 9} if "compression" in name else {}
+    retriever = library.retriever(name, k=10, reader=reader, **everything, **filters)
     # a word of each chunk, as BM25 finds no chunk without one
     assert set(ids(retriever.search(QUESTION + " And attention?"))) == expected
 
 
 @pytest.mark.parametrize("name", RETRIEVERS)
-def test_documents_carry_their_place_and_are_json(library, name):
-    retriever = library.retriever(name, k=2)
+def test_documents_carry_their_place_and_are_json(library, reader, name):
+    retriever = library.retriever(name, k=2, reader=reader)
     assert isinstance(retriever, BaseRetriever)
     passages, documents = retriever.search(QUESTION), retriever.invoke(QUESTION)
     assert [d.page_content for d in documents] == [p.text for p in passages]
@@ -71,17 +71,17 @@ def test_documents_carry_their_place_and_are_json(library, name):
 
 
 @pytest.mark.parametrize("name", RETRIEVERS)
-def test_a_question_embeds_only_itself(library, embedder, name):
+def test_a_question_embeds_only_itself(library, embedder, reader, name):
     embedder.encoded.clear()
-    retriever = library.retriever(name)
+    retriever = library.retriever(name, reader=reader)
     passages = retriever.search(QUESTION)
     retriever.sentence_scores(QUESTION, passages[0])
     assert embedder.encoded == []
 
 
 @pytest.mark.parametrize("name", RETRIEVERS)
-def test_sentence_scores_are_cosines_of_what_is_shown(library, embedder, name):
-    retriever = library.retriever(name, k=3)
+def test_sentence_scores_are_cosines_of_what_is_shown(library, embedder, reader, name):
+    retriever = library.retriever(name, k=3, reader=reader)
     for passage in retriever.search(QUESTION):
         expected = [
             embedder.encode([s.text])[0] @ embedder.encode_question(QUESTION)
@@ -171,6 +171,13 @@ def test_order_is_total_and_scores_are_finite(library):
         Odd(library=library, scores={"a.pdf:0000": float("nan")}).search("x")
 
 
+def test_settings_may_follow_a_name(library):
+    spelled = library.retriever("compression:neighbours=0,weight=0.25", k=1)
+    given = library.retriever("compression", neighbours=0, weight=0.25, k=1)
+    assert (spelled.neighbours, spelled.weight, spelled.name) == (0, 0.25, "compression")
+    assert spelled.search(QUESTION) == given.search(QUESTION)
+
+
 @pytest.mark.parametrize(
     "make, message",
     [
@@ -179,6 +186,8 @@ def test_order_is_total_and_scores_are_finite(library):
         (lambda lib: lib.retriever("similarity", section="zzz"), "zzz"),
         (lambda lib: lib.retriever("similarity", budget=3), "budget"),
         (lambda lib: lib.retriever("similarity", k=0), "greater than or equal to 1"),
+        (lambda lib: lib.retriever("compression:words"), "compression:words=VALUE"),
+        (lambda lib: lib.retriever("compression:word=1"), "has no setting 'word'"),
         (lambda lib: lib.retriever("similarity", parts=("body",)), "'main'"),
         (lambda lib: lib.retriever("similarity").search("  "), "empty"),
         (lambda lib: lib.retriever("similarity").search("x", 0), "k=0"),

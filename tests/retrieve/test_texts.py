@@ -13,9 +13,9 @@ TEXTS = [
 
 
 @pytest.mark.parametrize("name", RETRIEVERS)
-def test_every_retriever_finds_a_text_by_its_id(tmp_path, embedder, name):
-    library = library_of_texts("notes", TEXTS, tmp_path, embedder, progress=False)
-    (passage,) = library.retriever(name, k=1).search("what do gates keep in memory")
+def test_every_retriever_finds_a_text_by_its_id(tmp_path, embedder, reader, name):
+    library = library_of_texts({"notes": TEXTS}, tmp_path, embedder, progress=False)
+    (passage,) = library.retriever(name, k=1, reader=reader).search("what do gates keep in memory")
     assert passage.chunk.id == "d1" and passage.chunk.page == 1
     assert passage.chunk.text == "Gates\nGates decide what a memory keeps. Cats sleep."
     assert [s.text for s in passage.chunk.sentences][:2] == [
@@ -25,16 +25,16 @@ def test_every_retriever_finds_a_text_by_its_id(tmp_path, embedder, name):
 
 
 def test_a_second_time_nothing_is_embedded(tmp_path, embedder):
-    library_of_texts("notes", TEXTS, tmp_path, embedder, progress=False)
+    library_of_texts({"notes": TEXTS}, tmp_path, embedder, progress=False)
     embedder.encoded.clear()
-    again = library_of_texts("notes", TEXTS, tmp_path, embedder, progress=False)
+    again = library_of_texts({"notes": TEXTS}, tmp_path, embedder, progress=False)
     assert embedder.encoded == [] and [chunk.id for chunk in again.chunks] == ["d1", "d2", "d3"]
-    library_of_texts("notes", TEXTS[:2], tmp_path, embedder, progress=False)
+    library_of_texts({"notes": TEXTS[:2]}, tmp_path, embedder, progress=False)
     assert embedder.encoded
     (folder, *_) = tmp_path.iterdir()
     (folder / "sentences.npy").write_bytes(b"x")
-    library_of_texts("notes", TEXTS, tmp_path, embedder, progress=False)
-    library_of_texts("notes", TEXTS[:2], tmp_path, embedder, progress=False)
+    library_of_texts({"notes": TEXTS}, tmp_path, embedder, progress=False)
+    library_of_texts({"notes": TEXTS[:2]}, tmp_path, embedder, progress=False)
     assert (folder / "sentences.npy").stat().st_size > 1
 
 
@@ -48,4 +48,4 @@ def test_a_second_time_nothing_is_embedded(tmp_path, embedder):
 )
 def test_what_cannot_be_a_library(tmp_path, embedder, texts, message):
     with pytest.raises(ValueError, match=message):
-        library_of_texts("notes", texts, tmp_path, embedder)
+        library_of_texts({"notes": texts}, tmp_path, embedder)
