@@ -2,7 +2,7 @@
 
 import argparse
 
-from app.cli import choosing, evaluate_reader, evaluate_retrieval
+from app.cli import choosing, evaluate_paper, evaluate_reader, evaluate_retrieval
 
 
 def add_parser(subparsers: "argparse._SubParsersAction") -> None:
@@ -12,3 +12,4 @@ def add_parser(subparsers: "argparse._SubParsersAction") -> None:
     evaluate_reader.add_task(tasks)
     evaluate_retrieval.add_tasks(tasks)
     choosing.add_task(tasks)
+    evaluate_paper.add_task(tasks)

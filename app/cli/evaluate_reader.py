@@ -1,6 +1,8 @@
 """`python -m app evaluate reader`: answers from given passages, against two baselines."""
 
 import argparse
+import itertools
+import json
 import sys
 import time
 from pathlib import Path
@@ -81,8 +83,6 @@ def set_names(args: argparse.Namespace) -> list[str]:
 
 def asked(args: argparse.Namespace, name: str) -> "list[Question]":
     """The questions of a set: prepared, or sampled and embedded now."""
-    import json
-
     from app.evaluate import reader_questions
     from app.train.sources import find_file
 
@@ -111,7 +111,10 @@ def answer(args: argparse.Namespace) -> "list":
 
     if not args.output:
         raise ValueError("name --output: the file that keeps every row")
-    questions = [question for name in set_names(args) for question in asked(args, name)]
+    sets = [asked(args, name) for name in set_names(args)]
+    # From each set in turn: a run that is broken off has as many rows of each.
+    turns = itertools.zip_longest(*sets)
+    questions = [question for turn in turns for question in turn if question is not None]
     if not questions:
         raise ValueError("there are no questions")
     load = reader_batch.Load(Path(args.model), args.device, pick_dtype(args.device, args.dtype))
