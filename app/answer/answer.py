@@ -8,15 +8,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from app.answer import views_text
+from app.answer import signals, views_text
+from app.answer.calibration import Calibration, chance
+from app.answer.choose import ordered
 from app.answer.cite import quoted, sources, split_answer, with_support
-from app.answer.evidence import Candidate, candidates, ranked
+from app.answer.evidence import candidates
 from app.answer.prompt import Prompt, PromptSpec
 from app.answer.records import NOT_FOUND, Answer, Evidence
 from app.papers.records import Passage, encodable
 from app.show import text
 
-LEAST_COSINE = 0.25  # below it nothing counts as found, until a calibrated score takes its place
+LEAST_COSINE = 0.25  # below it nothing counts as found, and the reader is not asked
 # How many evidence sentences a mode shows at most, and how far below the best one's score the
 # others may be. Over 124 questions on 17 papers, similarity (compression): the best sentence alone
 # is right in 41 % (43 %); within the limits of quotes 2.0 are shown and one of them is right in
@@ -36,26 +38,24 @@ class Searcher(Protocol):
         """Cosine of the question and each of the passage's sentences."""
 
 
-class ReadPrompt(Protocol):
+class ReadPrompt(signals.Read, Protocol):
     """A prompt that a reader has taken in."""
 
     declines: bool
 
 
-class AnswerReader(Protocol):
+class AnswerReader(signals.SignalReader, Protocol):
     """What is needed of a reader."""
 
     name: str
     spec: PromptSpec
+    calibration: Calibration
 
     def prompt(self, question: str, passages: Sequence[Passage]) -> Prompt:
         """The prompt for a question on passages."""
 
     def read(self, prompt: Prompt) -> ReadPrompt:
         """Take a prompt in."""
-
-    def likelihoods(self, reading: ReadPrompt, sentences: Sequence[str]) -> list[float]:
-        """How likely each sentence is as evidence, over its length."""
 
     def phrase(self, reading: ReadPrompt, evidence: str, style: str) -> Iterator[str]:
         """Pieces of an answer in that style, after the evidence."""
@@ -124,7 +124,7 @@ def answer_steps(
 ) -> Iterator[Step]:
     """The same step by step: Retrieved, EvidenceChosen, pieces of Text, and last the Answer.
 
-    Where nothing is found the Answer follows Retrieved at once. The time between two steps, while
+    Where nothing is found the Answer follows Retrieved. The time between two steps, while
     somebody looks at the first, counts for none.
 
     Args:
@@ -164,9 +164,20 @@ def answer_steps(
     prompt = reader.prompt(asked, passages)
     found = candidates(passages, prompt.sentences)
     reading = reader.read(prompt)
-    chosen = choose(reader, reading, found, similarities, mode)
+    order = ordered(reader.calibration, asked, found, similarities, reader, reading)
+    chosen = shown(order, mode)
+    log_odds = answerable(asked, passages, similarities, reader, reading)
     times["evidence"] = clock.lap()
-    yield EvidenceChosen(chosen, reading.declines, times["evidence"])
+    so_far = replace(
+        so_far,
+        answerable=None if log_odds is None else chance(log_odds),
+        weak=reading.declines if log_odds is None else log_odds < 0,
+        timings=dict(times),
+    )
+    if log_odds is not None and log_odds < reader.calibration.rule.threshold:
+        yield replace(declined(so_far), nearest=chosen)
+        return
+    yield EvidenceChosen(chosen, so_far.weak, times["evidence"])
 
     clock.lap()
     sentences, notes, times["answer"] = quoted(chosen), list(prompt.left_out), 0.0
@@ -191,7 +202,6 @@ def answer_steps(
         sentences=sentences,
         evidence=chosen,
         sources=sources(passages, sentences, chosen),
-        weak=reading.declines,
         timings=times,
         notes=tuple(notes),
     )
@@ -223,24 +233,27 @@ def best_cosine(
 
 def declined(so_far: Answer) -> Answer:
     """The answer where nothing was found; it does not say that the paper is silent."""
-    times = {**so_far.timings, "evidence": 0.0, "answer": 0.0}
-    return replace(so_far, text=NOT_FOUND, declined=True, timings=times)
+    times = {"evidence": 0.0, **so_far.timings, "answer": 0.0}
+    return replace(so_far, text=NOT_FOUND, declined=True, weak=False, timings=times)
 
 
-def choose(
+def answerable(
+    question: str,
+    passages: Sequence[Passage],
+    similarities: Sequence[Sequence[float]],
     reader: AnswerReader,
     reading: ReadPrompt,
-    found: Sequence[Candidate],
-    similarities: Sequence[Sequence[float]],
-    mode: str,
-) -> tuple[Evidence, ...]:
+) -> float | None:
+    """Log-odds that the passages answer, by the reader's rule; None where it has none."""
+    rule = reader.calibration.rule
+    if rule is None:
+        return None
+    known = signals.of_question(rule.weights, question, passages, similarities, reader, reading)
+    return rule.score(known)
+
+
+def shown(order: Sequence[Evidence], mode: str) -> tuple[Evidence, ...]:
     """The best sentence, and as many more as the mode shows and come close to it."""
-    order = ranked(
-        found,
-        reader.likelihoods(reading, [candidate.sentence.text for candidate in found]),
-        [similarities[candidate.source - 1][candidate.index] for candidate in found],
-        reader.spec.evidence_weights,
-    )
     most, distance = SHOWN[mode]
     return tuple(item for item in order[:most] if item.score >= order[0].score - distance)
 

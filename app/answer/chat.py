@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from app.answer import views
 from app.answer.answer import AnswerReader, ReadPrompt, Searcher, Step, answer_steps
+from app.answer.calibration import Calibration
 from app.answer.followup import Followup, self_contained
 from app.answer.prompt import Prompt, PromptSpec
 from app.answer.records import Answer
@@ -143,9 +144,22 @@ class ReadingOn:
         self._tokens = before + len(prompt.ids) + ROOM
         return self._reading
 
+    @property
+    def calibration(self) -> Calibration:
+        """How the model's signals are weighed."""
+        return self._reader.calibration
+
     def likelihoods(self, reading: ReadPrompt, sentences: Sequence[str]) -> list[float]:
         """How likely each sentence is as evidence, over its length."""
         return self._reader.likelihoods(reading, sentences)
+
+    def question_given(self, question: str, texts: Sequence[str]) -> list[list[float]]:
+        """Log-likelihood of each token of the question after each text."""
+        return self._reader.question_given(question, texts)
+
+    def log_refusal(self, reading: ReadPrompt) -> float:
+        """Log-probability that the first word is the refusal."""
+        return self._reader.log_refusal(reading)
 
     def phrase(self, reading: ReadPrompt, evidence: str, style: str) -> Iterator[str]:
         """Pieces of an answer in that style, after the evidence."""
@@ -156,8 +170,8 @@ class ReadingOn:
         self._state = self._reading = None
 
     def go_on(self, answer: Answer) -> None:
-        """Keep the state after an answer; one for which nothing was read leaves it as it was."""
-        if self._reading is None:
+        """Keep the state after an answer; one without evidence leaves it as it was."""
+        if self._reading is None or not answer.evidence:
             return
         phrased = ("", "") if answer.mode == "quote" else (answer.mode, answer.text)
         evidence = answer.evidence[0].sentence.text

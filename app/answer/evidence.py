@@ -1,4 +1,4 @@
-"""Choosing the evidence: which sentences of the passages answer the question, by two scores.
+"""Choosing the evidence: which sentences of the passages may answer, in the order of their signals.
 
 It never writes text: what it returns are sentences of the papers.
 """
@@ -61,26 +61,32 @@ def standardised(values: Sequence[float]) -> list[float]:
     return [(value - mean) / spread if spread > 1e-9 else 0.0 for value in values]
 
 
+def weighed(signals: Mapping[str, Sequence[float]], weights: Mapping[str, float]) -> list[float]:
+    """The weighted sum of the signals, each standardised over the candidates, for each of them."""
+    rows = [[weight * z for z in standardised(signals[name])] for name, weight in weights.items()]
+    return [sum(values) for values in zip(*rows)]
+
+
 def ranked(
     found: Sequence[Candidate],
-    likelihoods: Sequence[float],
-    similarities: Sequence[float],
+    signals: Mapping[str, Sequence[float]],
     weights: Mapping[str, float],
 ) -> list[Evidence]:
     """All candidates as evidence, best first; equal scores keep the order of the text.
 
     Args:
         found: The candidates.
-        likelihoods: Log-likelihood of each, over its tokens plus the reader's offset.
-        similarities: Cosine of the question and each.
-        weights: Of `likelihood` and `similarity`, from the reader's prompt.json.
+        signals: By name, a number for each candidate.
+        weights: Of the signals that count.
     """
-    by_reader, by_meaning = standardised(likelihoods), standardised(similarities)
-    scores = [
-        weights["likelihood"] * a + weights["similarity"] * b for a, b in zip(by_reader, by_meaning)
-    ]
+    scores = weighed(signals, weights)
     order = sorted(range(len(found)), key=lambda i: -scores[i])
     return [
-        Evidence(found[i].source, found[i].sentence, scores[i], likelihoods[i], similarities[i])
+        Evidence(
+            found[i].source,
+            found[i].sentence,
+            scores[i],
+            {name: values[i] for name, values in signals.items()},
+        )
         for i in order
     ]

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from app.answer.calibration import UNCALIBRATED, Calibration
 from app.answer.prompt import READER, Prompt, PromptSpec, build_prompt, stripped
 from app.model.checkpoint import load_model
 from app.model.generate import generate, prefill
@@ -45,6 +46,7 @@ class Reader:
     model: XLSTM
     tokenizer: Tokenizer
     spec: PromptSpec
+    calibration: Calibration = UNCALIBRATED
 
     def __str__(self) -> str:
         config, backend = self.model.config, self.model.backend
@@ -55,7 +57,8 @@ class Reader:
             f"with {config.num_heads} heads\n"
             f"kernels: {backend.chunkwise_kernel}, {backend.step_kernel} step; "
             f"{str(self.model.dtype).removeprefix('torch.')} on {self.model.device}\n"
-            f"answers: {self.spec.default_mode} (default), {styles}"
+            f"answers: {self.spec.default_mode} (default), {styles}\n"
+            f"{self.calibration}"
         )
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
@@ -85,6 +88,11 @@ class Reader:
         sums = score_continuations(self.model, reading.logits, reading.state, rows)
         offset = self.spec.evidence_length_offset
         return [total / (len(row) + offset) for total, row in zip(sums, rows)]
+
+    def log_refusal(self, reading: Reading) -> float:
+        """Log-probability that the refusal token comes next: that the passages do not answer."""
+        token = self.tokenizer.id_of(self.spec.tokens["refusal"])
+        return float(torch.log_softmax(reading.logits[0].double(), -1)[token])
 
     def question_given(self, question: str, texts: Sequence[str]) -> list[list[float]]:
         """How well the question follows from each text: query likelihood, never a written word.
@@ -194,6 +202,7 @@ def load_reader(
         ModelError: Config, tokenizer or weights cannot be used.
     """
     spec = PromptSpec.load(path)  # first: without it nothing else needs to be loaded
+    calibration = Calibration.load(path)
     tokenizer = load_tokenizer(path)
     model = load_model(path, device=device, dtype=dtype, int8=int8)
-    return Reader(Path(path).name, model, tokenizer, spec)
+    return Reader(Path(path).name, model, tokenizer, spec, calibration)

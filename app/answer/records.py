@@ -18,15 +18,15 @@ STAGES = ("retrieve", "evidence", "answer")
 class Evidence:
     """A sentence of a passage that the reader chose.
 
-    `source` is the passage's number; `score` the weighted sum of the two standardised scores;
-    `likelihood` is in nats a token (with the length offset of the reader), `similarity` a cosine.
+    `source` is the passage's number; `score` the weighted sum of the standardised signals, whose
+    differences are log-odds; `signals` are those that were looked at, by name, as they are
+    (`signals.OF_SENTENCE` says what each is).
     """
 
     source: int
     sentence: Sentence
     score: float
-    likelihood: float
-    similarity: float
+    signals: Mapping[str, float]
 
     @property
     def page(self) -> int:
@@ -109,7 +109,9 @@ class Answer:
     """An answer with everything it rests on.
 
     `sources` are all retrieved passages in order, so that `[n]` in a sentence is the n-th of them;
-    `declined` says that nothing was found, `weak` that the reader itself would rather not answer;
+    `declined` says that nothing was found; `weak` that an answer is less likely here than none;
+    `answerable` is the chance that the passages answer, None where it is not known; `nearest` are
+    the sentences that would have been the evidence of a declined answer;
     `timings` are seconds by stage (retrieve, evidence, answer); `notes` are remarks on what was
     left out; `paths` leads from a paper's name to its file, for links; `searched` is what was
     searched for where that is not the question itself.
@@ -125,6 +127,8 @@ class Answer:
     sources: tuple[Source, ...] = ()
     declined: bool = False
     weak: bool = False
+    answerable: float | None = None
+    nearest: tuple[Evidence, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     paths: Mapping[str, str] = field(default_factory=dict)
@@ -156,7 +160,9 @@ class Answer:
             "sources": [source.to_dict() for source in self.sources],
             "timings": {stage: round(self.timings.get(stage, 0.0), 4) for stage in STAGES},
             "weak": self.weak,
+            "answerable": None if self.answerable is None else round(self.answerable, 4),
             "evidence": [_evidence_dict(item) for item in self.evidence],
+            "nearest": [_evidence_dict(item) for item in self.nearest],
             "notes": list(self.notes),
             "model": self.model,
         }
@@ -188,6 +194,5 @@ def _evidence_dict(item: Evidence) -> dict[str, Any]:
         "end": span.end,
         "text": item.sentence.text,
         "score": round(item.score, 4),
-        "likelihood": round(item.likelihood, 4),
-        "similarity": round(item.similarity, 4),
+        "signals": {name: round(value, 4) for name, value in item.signals.items()},
     }

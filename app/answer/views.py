@@ -60,14 +60,22 @@ def answer_body(answer: "Answer", base: str = ".") -> str:
         body = html.tag("p", html.tag("strong", html.escape(answer.text)))
     if any(s.unknown for s in answer.sentences):
         body += html.tag("p", html.tag("small", UNKNOWN))
+    if answer.nearest:
+        items = (evidence_html(item, answer, base) for item in answer.nearest)
+        body += html.tag("p", html.escape(nearest(answer))) + html.tag("blockquote", *items)
     if not quoted and answer.evidence:
         items = (evidence_html(item, answer, base) for item in answer.evidence)
         body += html.tag("p", html.tag("strong", "Evidence")) + html.tag("blockquote", *items)
     return body + (html.tag("p", html.escape(WEAK), class_="weak") if answer.weak else "")
 
 
+def nearest(answer: "Answer") -> str:
+    """What stands before the nearest sentences of a declined answer."""
+    return f"Nearest to it, with a chance of {answer.answerable:.2f} of an answer in the passages:"
+
+
 def evidence_html(item: "Evidence", answer: "Answer", base: str) -> str:
-    """The evidence below a phrased answer."""
+    """The evidence below a phrased answer, or what is nearest to one."""
     cite = html.link(href(answer, item.source, item.page, base), cited(item.source, item.page))
     return html.tag("p", html.tag("q", html.escape(item.sentence.text)), " ", cite)
 

@@ -38,18 +38,21 @@ def markdown_body(answer: "Answer", base: str = ".", *, joint: str = "\n>\n> ") 
         lines = [f"**{text.markdown(answer.text)}**"]
     if any(s.unknown for s in answer.sentences):
         lines.append(text.markdown(views.UNKNOWN))
+    if answer.nearest:
+        lines.append(text.markdown(views.nearest(answer)))
+        lines += [markdown_quote(item, answer, base) for item in answer.nearest]
     if answer.mode != "quote":
-        lines += [markdown_evidence(item, answer, base) for item in answer.evidence]
+        lines += [f"Evidence: {markdown_quote(item, answer, base)}" for item in answer.evidence]
     if answer.weak:
         lines.append(f"**{views.WEAK}**")
     return ("> " if joint.endswith("> ") else "") + joint.join(lines)
 
 
-def markdown_evidence(item: "Evidence", answer: "Answer", base: str) -> str:
-    """The evidence below a phrased answer."""
+def markdown_quote(item: "Evidence", answer: "Answer", base: str) -> str:
+    """A sentence of a passage with its citation."""
     address = views.href(answer, item.source, item.page, base)
     cite = markdown_link(address, views.cited(item.source, item.page))
-    return f"Evidence: “{text.markdown(item.sentence.text)}” {cite}"
+    return f"“{text.markdown(item.sentence.text)}” {cite}"
 
 
 def markdown_sentence(sentence: "AnswerSentence", answer: "Answer", base: str) -> str:
@@ -104,6 +107,9 @@ def body(answer: "Answer") -> str:
     ]
     if not answer.sentences:
         lines.append(text.wrapped(answer.text, indent="  "))
+    if answer.nearest:
+        lines += ["", text.wrapped(views.nearest(answer), indent="  ", first="  ")]
+        lines.append(evidence(answer.nearest))
     if answer.mode != "quote" and answer.evidence:
         lines += ["", evidence(answer.evidence)]
     said = remarks(answer)

@@ -8,7 +8,7 @@ import sys
 from importlib import import_module
 from typing import NoReturn
 
-COMMANDS = ("ask", "compare", "index", "generate", "bench", "evaluate", "train")
+COMMANDS = ("ask", "compare", "index", "generate", "bench", "evaluate", "calibrate", "train")
 
 
 class Parser(argparse.ArgumentParser):

@@ -149,9 +149,10 @@ def run_refusal(args: argparse.Namespace) -> int:
             known.append(json.loads(line))
     papers = {paper.file for paper in library.papers}
     records = [record for record in known if record["paper"] in papers]
-    made = refusal.cases(library, records, load_reader(args.model), args.retriever)
+    reader = load_reader(args.model)
+    made = refusal.cases(library, records, reader, args.retriever)
     if args.output:
         args.output.write_text("".join(json.dumps(asdict(case)) + "\n" for case in made))
-    singles = [(name,) for name in refusal.SIGNALS]
-    print(refusal.table(made, [*singles, refusal.SIGNALS[1:3], refusal.SIGNALS[1:]]))
+    ways = [*((name,) for name in refusal.SIGNALS), refusal.SIGNALS]
+    print(refusal.table(made, ways, reader.calibration.rule))
     return 0

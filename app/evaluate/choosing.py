@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from app.answer import signals
+from app.answer.answer import answerable
+from app.answer.choose import ordered
 from app.answer.evidence import candidates, ranked
 from app.answer.reader import Reader
 from app.evaluate import metrics
@@ -17,12 +20,10 @@ from app.show.text import markdown_table
 if TYPE_CHECKING:
     from app.retrieve.library import Library
 
-# How sentences are ordered: weights of the reader's likelihood and of the cosine to the question.
-ORDERS = {
-    "likelihood": {"likelihood": 1.0, "similarity": 0.0},
-    "similarity": {"likelihood": 0.0, "similarity": 1.0},
-    "both": {"likelihood": 1.0, "similarity": 1.0},
-}
+# How sentences are ordered: as an answer does it, and by each signal alone that costs no run of
+# the model over each sentence.
+CHOSEN = "as answered"
+ORDERS = (CHOSEN, "similarity", "passage", "words")
 CUTS = (1, 2, 3)
 
 
@@ -31,7 +32,7 @@ class Row:
     """What became of one question.
 
     `ranks` holds for each of ORDERS the place of the first right sentence, None where no passage
-    has one; `first` the sentence that `both` puts first.
+    has one; `first` the sentence that an answer puts first.
     """
 
     id: str
@@ -76,23 +77,27 @@ def _row(
 ) -> Row:
     prompt = reader.prompt(question.question, passages)
     found = candidates(passages, prompt.sentences)
-    reading = reader.read(prompt)
-    likely = reader.likelihoods(reading, [candidate.sentence.text for candidate in found])
-    near = [cosines[candidate.source - 1][candidate.index] for candidate in found]
-    ranks, first = {}, ""
-    for name, weights in ORDERS.items():
-        texts = [item.sentence.text for item in ranked(found, likely, near, weights)]
+    read = reader.read(prompt)
+    asked = (question.question, found, cosines, reader, read)
+    orders = {CHOSEN: ordered(reader.calibration, *asked)}
+    known = signals.of_sentences(ORDERS[1:], *asked)
+    orders |= {name: ranked(found, known, {name: 1.0}) for name in known}
+    log_odds = answerable(question.question, passages, cosines, reader, read)
+    ranks: dict[str, int | None] = {}
+    for name, order in orders.items():
+        texts = [item.sentence.text for item in order]
         right = [question.answerable and is_right(t, question.evidence) for t in texts]
         ranks[name] = right.index(True) + 1 if True in right else None
-        first = texts[0] if name == "both" else first
     return Row(
         id=question.id,
         paper=question.paper,
         answerable=question.answerable,
         ranks=ranks,
-        declined=reading.declines,
+        declined=read.declines
+        if log_odds is None
+        else log_odds < reader.calibration.rule.threshold,
         question=question.question,
-        first=first,
+        first=orders[CHOSEN][0].sentence.text,
     )
 
 

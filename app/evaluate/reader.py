@@ -5,6 +5,7 @@ Answers are made by the same steps as a user's; two baselines that need no reade
 
 import gzip
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from app.answer.answer import ask
+from app.answer.calibration import Rule
 from app.answer.evidence import candidates
 from app.answer.prompt import Prompt
 from app.answer.reader import Reader, Reading
@@ -101,6 +103,11 @@ class Remembering:
         self.spec = replace(reader.spec, most_passages=MOST_PASSAGES)
         self.prompt: Callable[..., Prompt] = replace(reader, spec=self.spec).prompt
         self.phrase = reader.phrase
+        # Answers are written even where the reader would decline; what it would do is in the row.
+        rule = reader.calibration.rule
+        self.calibration = replace(
+            reader.calibration, rule=rule and replace(rule, threshold=-math.inf)
+        )
         self._prompt: Prompt | None = None
         self._reading: Reading | None = None
         self._weighed: dict[tuple[str, ...], list[float]] = {}
@@ -172,12 +179,22 @@ def evaluate(
             else:
                 answer = ask(question.question, given, reader=remembering, mode=mode)
                 seconds = time.perf_counter() - start
-                yield judge.of_answer(mode, answer, refusal=refusal, seconds=seconds)
+                declined = declines(answer, reader.calibration.rule)
+                yield judge.of_answer(
+                    mode, answer, declined=declined, refusal=refusal, seconds=seconds
+                )
         for mode, (number, text) in (
             (BEST_SENTENCE, given.best_sentence()),
             (FIRST_SENTENCE, given.first_sentence()),
         ):
             yield judge.row(mode, text, text, [number])
+
+
+def declines(answer: Answer, rule: Rule | None) -> bool:
+    """Whether the answer would be declined: by the rule, or without one by the first word."""
+    if rule is None or answer.answerable is None:
+        return answer.declined or answer.weak
+    return answer.answerable < rule.least_chance
 
 
 class Judge:
@@ -205,9 +222,7 @@ class Judge:
         cited = [n for sentence in answer.sentences for n in sentence.citations[:1]]
         # As many quotes are shown as come close; the first is the answer.
         text = evidence if mode == "quote" and evidence else answer.text
-        return self.row(
-            mode, text, evidence, cited, declined=answer.declined or answer.weak, **more
-        )
+        return self.row(mode, text, evidence, cited, **more)
 
     def row(
         self,

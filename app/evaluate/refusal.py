@@ -1,76 +1,38 @@
-"""How well an unanswerable question can be told: single signals, and a calibrated score of them.
+"""How well an unanswerable question can be told: single signals, and rules made of them.
 
-It decides nothing in an answer; the threshold comes from other papers than it is tried on.
+A rule is tried on other papers than it was fitted on; the reader's own, on all.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from app.answer import signals
+from app.answer.calibration import Rule
 from app.answer.reader import Reader
 from app.evaluate import metrics
+from app.evaluate.calibrate import ANSWERABLE, REMOVED, UNANSWERABLE, fit_rule
 from app.papers.records import Passage
-from app.retrieve.base import Retriever
 from app.retrieve.library import Library
 from app.show.text import markdown_table
 
-ANSWERABLE, UNANSWERABLE, REMOVED = "answerable", "unanswerable", "evidence removed"
-SIGNALS = ("chunk cosine", "sentence cosine", "word cover", "reader")
-WRONGLY = 0.05  # share of answerable questions that a threshold may refuse where it is chosen
-RIDGE = 1.0
+SIGNALS = ("similarity", "words", "refusal")
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A question with the passages it was asked on, as signals: each is higher for an answer."""
+    """A question with the signals of the passages it was asked on: each is higher for an answer."""
 
     id: str
     paper: str
     kind: str
-    signals: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """Log-odds that a question is answerable: a logistic regression, and where it refuses."""
-
-    names: tuple[str, ...]
-    weights: tuple[float, ...]
-    constant: float
-    threshold: float
-
-    def of(self, signals: dict[str, float]) -> float:
-        """The score of a question; refused below `threshold`."""
-        return self.constant + sum(w * signals[name] for w, name in zip(self.weights, self.names))
-
-
-def signals(
-    question: str, passages: Sequence[Passage], retriever: Retriever, reader: Reader | None
-) -> dict[str, float]:
-    """What is known before an answer is written; `reader` is minus the log-chance of a refusal."""
-    import torch
-
-    library: Library = retriever.library
-    query = library.embedder.encode_question(question)
-    texts = " ".join(passage.text for passage in passages)
-    found = {
-        "chunk cosine": max(float(library.vector(p.chunk.id) @ query) for p in passages),
-        "sentence cosine": max(max(retriever.sentence_scores(question, p)) for p in passages),
-        "word cover": float(library.words.cover(question, [texts])[0]),
-    }
-    if reader is not None:
-        logits = reader.read(reader.prompt(question, passages)).logits[0].float()
-        refusal = reader.tokenizer.id_of(reader.spec.tokens["refusal"])
-        found["reader"] = -float(torch.log_softmax(logits, -1)[refusal])
-    return found
+    question: Mapping[str, float]
 
 
 def cases(
     library: Library,
     records: Iterable[dict[str, Any]],
-    reader: Reader | None,
+    reader: Reader,
     name: str = "hybrid",
     k: int = 3,
 ) -> list[Case]:
@@ -88,11 +50,13 @@ def cases(
         asked = [(kind, found[:k])]
         if record["answerable"]:
             asked.append((REMOVED, [p for p in found if not _holds(p, record)][:k]))
-        made += [
-            Case(record["id"], paper, kind, signals(question, passages, retriever, reader))
-            for kind, passages in asked
-            if passages
-        ]
+        for kind, passages in asked:
+            if passages:
+                cosines = [retriever.sentence_scores(question, p) for p in passages]
+                given = (question, passages, cosines, reader)
+                read = reader.read(reader.prompt(question, passages))
+                known = signals.of_question(SIGNALS, *given, read)
+                made.append(Case(record["id"], paper, kind, known))
     return made
 
 
@@ -101,70 +65,45 @@ def _holds(passage: Passage, record: dict[str, Any]) -> bool:
     return on_page or metrics.covered(record["evidence"], [passage.text], 0.4)
 
 
-def calibrate(answerable: Sequence[Case], others: Sequence[Case], names: Sequence[str]) -> Score:
-    """A score fitted to tell the two apart; its threshold refuses WRONGLY of the answerable."""
-    values = np.array([[c.signals[n] for n in names] for c in (*answerable, *others)])
-    mean, spread = values.mean(axis=0), values.std(axis=0) + 1e-9
-    wanted = np.repeat([1.0, 0.0], [len(answerable), len(others)])
-    weights = logistic((values - mean) / spread, wanted)
-    plain = weights[:-1] / spread
-    score = Score(tuple(names), tuple(plain.tolist()), float(weights[-1] - plain @ mean), 0.0)
-    limit = float(np.quantile([score.of(case.signals) for case in answerable], WRONGLY))
-    return Score(score.names, score.weights, score.constant, limit)
+def table(
+    made: Sequence[Case], combinations: Sequence[Sequence[str]], own: Rule | None = None
+) -> str:
+    """AUROC and refusals of each combination of signals, and of the reader's own rule.
 
-
-def logistic(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Weights (columns + 1, the constant last) of a ridge logistic regression, by Newton's method.
-
-    Args:
-        values: (n, columns), each column with mean 0 and spread 1.
-        wanted: (n,) zeros and ones.
+    A combination is fitted to answerable questions against removed evidence: each half of the
+    papers is judged by the rule of the other half.
     """
-    rows = np.c_[values, np.ones(len(values))]
-    ridge = np.diag([RIDGE] * values.shape[1] + [1e-9])
-    weights = np.zeros(rows.shape[1])
-    for _ in range(30):
-        chance = 1 / (1 + np.exp(-rows @ weights))
-        slope = rows.T @ (chance - wanted) + ridge @ weights
-        bend = (rows * (chance * (1 - chance))[:, None]).T @ rows + ridge
-        weights -= np.linalg.solve(bend, slope)
-    return weights
-
-
-def table(made: Sequence[Case], combinations: Sequence[Sequence[str]]) -> str:
-    """AUROC and refusals of each combination, each half of the papers by the other half's score."""
-    lines = []
-    for names in combinations:
-        scored = list(_crosswise(made, names))
-        own = [pair for pair in scored if pair[0] == ANSWERABLE]
-        cells = [" + ".join(names), _share(own)]
-        for kind in (UNANSWERABLE, REMOVED):
-            others = [pair for pair in scored if pair[0] == kind]
-            area = metrics.auroc([p[1] for p in own], [p[1] for p in others])
-            right, wrong = sum(p[1] < 0 for p in others), sum(p[1] < 0 for p in own)
-            f1 = metrics.f1(right, wrong, len(others))
-            cells += [f"{area:.2f}", _share(others), f"{f1:.2f}"]
-        lines.append(cells)
+    lines = [_line(" + ".join(names), list(_crosswise(made, names))) for names in combinations]
+    if own is not None:
+        scored = [(case.kind, own.score(case.question) - own.threshold) for case in made]
+        lines.append(_line("the reader's own rule", scored))
     heads = ["signals", "answerable refused"]
     for kind in (UNANSWERABLE, REMOVED):
         heads += [f"{kind}: AUROC", "refused", "F1"]
     return markdown_table(heads, lines)
 
 
-def _crosswise(made: Sequence[Case], names: Sequence[str]) -> Iterable[tuple[str, float]]:
-    """Kind and score above the threshold, by a score from the papers of the other half."""
+def _line(name: str, scored: Sequence[tuple[str, float]]) -> list[str]:
+    own = [score for kind, score in scored if kind == ANSWERABLE]
+    cells = [name, _share(own)]
+    for wanted in (UNANSWERABLE, REMOVED):
+        others = [score for kind, score in scored if kind == wanted]
+        right, wrong = sum(score < 0 for score in others), sum(score < 0 for score in own)
+        f1 = metrics.f1(right, wrong, len(others))
+        cells += [f"{metrics.auroc(own, others):.2f}", _share(others), f"{f1:.2f}"]
+    return cells
+
+
+def _crosswise(made: Sequence[Case], names: Sequence[str]) -> Iterator[tuple[str, float]]:
+    """Kind and score above the threshold, by a rule from the papers of the other half."""
     papers = sorted({case.paper for case in made})
     for half in (papers[::2], papers[1::2]):
-        known = [case for case in made if case.paper not in half]
-        score = calibrate(
-            [case for case in known if case.kind == ANSWERABLE],
-            [case for case in known if case.kind == REMOVED],
-            names,
-        )
+        known = [case for case in made if case.paper not in half and case.kind != UNANSWERABLE]
+        rule = fit_rule(known, names)
         for case in made:
             if case.paper in half:
-                yield case.kind, score.of(case.signals) - score.threshold
+                yield case.kind, rule.score(case.question) - rule.threshold
 
 
-def _share(scored: Sequence[tuple[str, float]]) -> str:
-    return f"{sum(pair[1] < 0 for pair in scored)} of {len(scored)}"
+def _share(scores: Sequence[float]) -> str:
+    return f"{sum(score < 0 for score in scores)} of {len(scores)}"

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
+from app.answer.calibration import Calibration
 from app.answer.prompt import PromptSpec, build_prompt
 from app.papers.records import Chunk, Passage, Sentence, Span
 
@@ -33,6 +34,8 @@ PROMPT = {
     "evidence_length_offset": 2,
     "evidence_weights": {"likelihood": 1.0, "similarity": 1.0},
 }
+# The likelihood and the cosine in equal parts, of every sentence.
+BOTH = Calibration({"likelihood": 1.0, "similarity": 1.0}, shortlist=100)
 SPECIAL = ["<|end|>", "<|bos|>", "<|question|>", "<|passage|>", "<|short|>", "<|sentence|>"]
 SPECIAL += ["<|quote|>", "<|bullets|>", "<|none|>", "<|pad|>"]
 
@@ -110,27 +113,56 @@ class FakeRetriever:
 
 
 class FakeReader:
-    """Likelihoods by text, and a phrased answer given beforehand; counts how often it is called."""
+    """Signals by text, and a phrased answer given beforehand; counts how often it is called.
+
+    `refuses` is the log-probability of the refusal, `explains` the log-likelihood of each token of
+    the question after a text, `relevant` that of a sentence at its end.
+    """
 
     name = "fake"
 
-    def __init__(self, likelihoods=None, writes=(), declines=False, **changes):
+    def __init__(
+        self,
+        likelihoods=None,
+        writes=(),
+        declines=False,
+        *,
+        calibration=BOTH,
+        refuses=-1.0,
+        explains=None,
+        relevant=None,
+        **changes,
+    ):
         self.spec, self.table, self.writes = spec(**changes), likelihoods or {}, writes
         self.declines, self.calls, self.states = declines, 0, []
+        self.calibration, self.refuses = calibration, refuses
+        self.explains, self.relevant, self.scored = explains or {}, relevant or {}, []
 
     def prompt(self, question, passages):
+        self.given = passages
         return build_prompt(self.spec, CharTokenizer(), question, passages)
 
     def read(self, prompt, state=None):
         self.calls += 1
         self.states.append(state)
-        return SimpleNamespace(declines=self.declines)
+        relevance = [
+            [self.relevant.get(each.sentences[i].text, -3.0) for i in read]
+            for each, read in zip(self.given, prompt.sentences)
+        ]
+        return SimpleNamespace(declines=self.declines, relevance=relevance)
 
     def carry(self, reading, evidence, style="", text=""):
         return (evidence, style, text)
 
     def likelihoods(self, reading, sentences):
+        self.scored.append(list(sentences))
         return [self.table.get(text, -3.0) for text in sentences]
+
+    def question_given(self, question, texts):
+        return [self.explains.get(text, [-2.0]) for text in texts]
+
+    def log_refusal(self, reading):
+        return self.refuses
 
     def phrase(self, reading, evidence, style):
         yield from self.writes

@@ -1,6 +1,7 @@
 """From question to answer, with stand-ins: steps, refusals, citations, every form of output."""
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from app.answer.answer import (
     ask,
     streamed,
 )
+from app.answer.calibration import Rule
 from app.answer.cite import split_answer
 from app.answer.compare import compare
 from app.answer.records import NOT_FOUND, Answer
@@ -150,6 +152,45 @@ def test_below_the_least_cosine_the_model_is_not_called(score):
 def test_at_the_least_cosine_the_model_is_called():
     retriever, reader = setup(found=[passage(OTHER, score=0.25)])
     assert not ask(QUESTION, retriever, reader=reader).declined and reader.calls == 1
+
+
+# Log-odds of an answer: the refusal's, less a half; declined below -1.
+RULE = Rule({"refusal": 1.0}, constant=-0.5, threshold=-1.0)
+
+
+def ruled(chance_of_refusal, mode=None):
+    retriever, reader = setup(["Gating."])
+    reader.refuses = math.log(chance_of_refusal)
+    reader.calibration = replace(reader.calibration, rule=RULE)
+    return list(answer_steps(QUESTION, retriever, reader, mode=mode))
+
+
+@pytest.mark.parametrize("mode", ["quote", "sentence"])
+def test_below_the_rules_threshold_the_answer_is_not_found_and_the_nearest_is_shown(mode):
+    found, got = ruled(0.75, mode)  # log(1/3) - 0.5 = -1.6
+    assert isinstance(found, Retrieved) and got.declined and got.text == NOT_FOUND
+    assert got.answerable == pytest.approx(1 / (1 + 3 * math.exp(0.5)))
+    assert got.sentences == got.evidence == () and not got.weak
+    assert [item.sentence.text for item in got.nearest] == [GATES]
+    assert len(got.also_read) == 2 and got.timings["evidence"] > 0
+    assert got.to_dict()["nearest"][0]["text"] == GATES
+    assert got.to_dict()["answerable"] == pytest.approx(0.1682, abs=1e-4)
+    for form in (str(got), got.to_markdown(), got._repr_html_()):
+        assert NOT_FOUND in form.replace("\\", "") and GATES in " ".join(form.split())
+        assert "chance of 0.17" in " ".join(form.replace("\\", "").split())
+
+
+def test_between_threshold_and_even_odds_the_evidence_is_weak():
+    _, chosen, got = ruled(0.5)  # log(1) - 0.5
+    assert chosen.weak and got.weak and not got.declined and got.text == GATES
+    assert got.answerable == pytest.approx(1 / (1 + math.exp(0.5))) and got.nearest == ()
+    *_, got = ruled(0.2)
+    assert not got.weak and got.answerable == pytest.approx(4 / (4 + math.exp(0.5)))
+
+
+def test_without_a_rule_the_first_word_says_whether_the_evidence_is_weak():
+    got = answer(declines=True)
+    assert got.weak and not got.declined and got.answerable is None
 
 
 def test_without_a_passage_nothing_is_found():

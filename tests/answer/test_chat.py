@@ -1,10 +1,13 @@
 """Conversations: what is searched for, what the reader has in its state, what is shown."""
 
+from dataclasses import replace
+
 import pytest
 from fakes import FakeReader, FakeRetriever, passage
 from html_reading import read
 
 from app.answer.answer import Retrieved
+from app.answer.calibration import Rule
 from app.answer.chat import ROOM, Chat
 from app.answer.records import NOT_FOUND
 
@@ -82,6 +85,18 @@ def test_an_answer_without_passages_leaves_the_state(retriever):
     chat.ask("And why?")
     assert reader.states == [None, (A, "", "")]
     assert retriever.asked[-1] == "And why? (exponential gating)"
+
+
+def test_a_declined_answer_leaves_the_state_although_its_passages_were_read(retriever):
+    reader = FakeReader(continues=True)
+    chat = Chat(retriever, reader)
+    chat.ask(FIRST)
+    never = Rule({"refusal": 0.0}, constant=-1.0, threshold=0.0)
+    calibration, reader.calibration = reader.calibration, replace(reader.calibration, rule=never)
+    assert chat.ask(SECOND).declined and reader.calls == 2
+    reader.calibration = calibration
+    assert not chat.ask("And why?").declined
+    assert reader.states == [None, (A, "", ""), (A, "", "")]
 
 
 def test_a_turn_that_was_not_finished_does_not_count(retriever):

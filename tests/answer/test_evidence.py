@@ -43,16 +43,20 @@ def test_values_that_do_not_differ_count_nothing():
     assert standardised([]) == []
 
 
-def test_both_scores_count_by_their_weights():
+def test_signals_count_by_their_weights():
     found = candidates([passage("The first of them.", "The second of them.")], [(0, 1)])
-    likely, near = [-1.0, -2.0], [0.1, 0.9]
     # standardised: +1 and -1, -1 and +1
-    equal = ranked(found, likely, near, {"likelihood": 1.0, "similarity": 1.0})
+    signals = {"likelihood": [-1.0, -2.0], "similarity": [0.1, 0.9]}
+    equal = ranked(found, signals, {"likelihood": 1.0, "similarity": 1.0})
     assert [e.score for e in equal] == [0, 0]
     assert equal[0].sentence.text == "The first of them."
-    reader = ranked(found, likely, near, {"likelihood": 2.0, "similarity": 1.0})
+    reader = ranked(found, signals, {"likelihood": 2.0, "similarity": 1.0})
     assert [e.score for e in reader] == pytest.approx([1, -1])
     assert reader[0].sentence.text == "The first of them."
-    meaning = ranked(found, likely, near, {"likelihood": 1.0, "similarity": 2.0})
+    meaning = ranked(found, signals, {"likelihood": 1.0, "similarity": 2.0})
     assert meaning[0].sentence.text == "The second of them."
-    assert (meaning[0].likelihood, meaning[0].similarity) == (-2.0, 0.9)
+    assert meaning[0].signals == {"likelihood": -2.0, "similarity": 0.9}
+    # one that has no weight is kept and counts nothing
+    alone = ranked(found, signals, {"similarity": 0.5})
+    assert [e.score for e in alone] == pytest.approx([0.5, -0.5])
+    assert alone[0].signals["likelihood"] == -2.0

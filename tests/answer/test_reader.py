@@ -68,6 +68,12 @@ def test_the_first_word_decides_whether_the_reader_declines(reader):
     assert reader.read(prompt).declines == (likeliest == SPECIAL.index("<|none|>"))
 
 
+def test_the_chance_of_a_refusal_is_that_of_its_token(reader):
+    prompt = reader.prompt("Why?", [passage("It is so.")])
+    wanted = log_probabilities(reader, prompt.ids)[-1][SPECIAL.index("<|none|>")].item()
+    assert reader.log_refusal(reader.read(prompt)) == pytest.approx(wanted, abs=2e-4)
+
+
 def test_an_answer_is_greedy_after_evidence_and_style(reader):
     prompt = reader.prompt("Why?", [passage("It is so.")])
     style = SPECIAL.index("<|short|>")

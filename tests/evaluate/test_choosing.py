@@ -1,8 +1,11 @@
 """The order of sentences against one that is seen: a reader and cosines that disagree."""
 
-import pytest
-from tests.answer.fakes import FakeReader, FakeRetriever, passage
+from dataclasses import replace
 
+import pytest
+from tests.answer.fakes import BOTH, FakeReader, FakeRetriever, passage
+
+from app.answer.calibration import Rule
 from app.evaluate import choosing
 from app.evaluate.questions import Question
 
@@ -31,27 +34,45 @@ def test_right_sentences_hold_the_evidence_or_are_held_by_it():
 
 def test_ranks_by_hand():
     library = Stub(GATES, WIDTH, LAKES, cosines={GATES: 0.9, WIDTH: 0.6, LAKES: 0.3})
-    reader = FakeReader({GATES: -2.0, WIDTH: -1.0, LAKES: -3.0})
+    reader = FakeReader({GATES: -2.0, WIDTH: -1.0, LAKES: -3.0}, relevant={WIDTH: 1.0})
     (row,) = choosing.evaluate(library, [QUESTION], reader, "similarity")
-    # both: GATES and WIDTH have standardised sums 0 + 1.22 and 1.22 + 0: the first in the text
-    assert row.ranks == {"likelihood": 1, "similarity": 2, "both": 2} and row.retrieved
+    # as answered: GATES and WIDTH have standardised sums 0 + 1.22 and 1.22 + 0: the first there;
+    # all stand in one passage; no sentence has the stem of "wide"
+    wanted = {"as answered": 2, "similarity": 2, "passage": 2, "words": 2}
+    assert row.ranks == wanted and row.retrieved
     assert row.first == GATES and not row.declined and row.answerable
     assert library.settings == {"k": 3, "papers": ("a.pdf",)}
 
 
+def test_a_question_is_declined_by_the_rule_where_there_is_one():
+    library = Stub(GATES, WIDTH, cosines={GATES: 0.9, WIDTH: 0.6})
+    for declines, constant, wanted in (
+        (False, 0.0, False),
+        (True, 0.0, False),
+        (False, -2.0, True),
+    ):
+        rule = Rule({"similarity": 1.0}, constant, threshold=0.0)
+        reader = FakeReader(declines=declines, calibration=replace(BOTH, rule=rule))
+        (row,) = choosing.evaluate(library, [QUESTION], reader, "similarity")
+        assert row.declined is wanted
+    (row,) = choosing.evaluate(library, [QUESTION], FakeReader(declines=True), "similarity")
+    assert row.declined
+
+
 def test_the_summary_counts_only_what_could_be_chosen():
     def row(ranks, answerable=True, declined=False):
-        return choosing.Row(
-            "1", "a", answerable, dict(zip(choosing.ORDERS, ranks)), declined, "", ""
-        )
+        names = ("as answered", "similarity", "passage", "words")
+        return choosing.Row("1", "a", answerable, dict(zip(names, ranks)), declined, "", "")
 
-    rows = [row((1, 2, 1)), row((3, 1, 2)), row((None, None, None), declined=True)]
-    rows.append(row((None, None, None), answerable=False, declined=True))
+    none = (None,) * 4
+    rows = [row((1, 2, 1, 1)), row((2, 1, 2, 3)), row(none, declined=True)]
+    rows.append(row(none, answerable=False, declined=True))
     by = {record["order"]: record for record in choosing.summary(rows)}
-    assert [by["both"][f"right@{k}"] for k in (1, 2, 3)] == [0.5, 1.0, 1.0]
-    assert [by["likelihood"][f"right@{k}"] for k in (1, 2, 3)] == [0.5, 0.5, 1.0]
-    assert by["similarity"]["over similarity"] == (0.0, 0.0) and by["both"]["n"] == 2
+    assert [by["as answered"][f"right@{k}"] for k in (1, 2, 3)] == [0.5, 1.0, 1.0]
+    assert [by["words"][f"right@{k}"] for k in (1, 2, 3)] == [0.5, 0.5, 1.0]
+    assert by["similarity"]["over similarity"] == (0.0, 0.0) and by["passage"]["n"] == 2
     shares = choosing.declined(rows)
     assert shares == pytest.approx({"answerable": 1 / 3, "unanswerable": 1.0, "retrieved": 2 / 3})
-    assert "| both | 2 | 50.0 (0.0 to 100.0) | 100.0 | 100.0 |" in choosing.table(list(by.values()))
+    table = choosing.table(list(by.values()))
+    assert "| as answered | 2 | 50.0 (0.0 to 100.0) | 100.0 | 100.0 |" in table
     assert choosing.summary(rows[2:]) == []

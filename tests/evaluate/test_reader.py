@@ -2,13 +2,15 @@
 
 import gzip
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
-from tests.answer.fakes import CharTokenizer, FakeReader, spec
+from tests.answer.fakes import BOTH, CharTokenizer, FakeReader, spec
 from tests.evaluate.test_reader_questions import BLOCKS, LAKES, SWIM, WIDTH, ByWord, written
 
+from app.answer.calibration import Rule
 from app.evaluate import reader as evaluation
 from app.evaluate.reader import BEST_SENTENCE, FIRST_SENTENCE, LIKELIEST
 from app.evaluate.reader_questions import Question, embedded, given_passage, sample
@@ -30,6 +32,7 @@ class OneReader(FakeReader):
 def make_reader(**options):
     reader = OneReader(**options)
     names = ("name", "spec", "prompt", "read", "likelihoods", "phrase", "tokenizer")
+    names += ("calibration", "log_refusal")
     return reader, SimpleNamespace(**{name: getattr(reader, name) for name in names})
 
 
@@ -73,6 +76,16 @@ def test_rows_by_hand(questions):
     assert (unanswerable.exact, unanswerable.f1, unanswerable.hit) == (None, None, None)
     assert unanswerable.there is None
     assert fake.calls == 2  # each prompt is read once for all modes
+
+
+def test_what_the_rule_declines_is_counted_and_answered_all_the_same(questions):
+    # log-odds against a refusal of probability 1/e are 0.54: above the one threshold only
+    for threshold, wanted in ((0.5, False), (0.6, True)):
+        rule = Rule({"refusal": 1.0}, constant=0.0, threshold=threshold)
+        _, reader = make_reader(calibration=replace(BOTH, rule=rule), writes=["x"], declines=True)
+        rows = list(evaluation.evaluate(questions, reader, ["short"]))
+        said = [(row.declined, row.answer) for row in rows if row.mode == "short"]
+        assert said == [(wanted, "x")] * 2
 
 
 def test_what_the_reader_declines_is_counted(questions):

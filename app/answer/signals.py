@@ -1,0 +1,120 @@
+"""Signals: numbers that tell which sentence answers a question, and whether any does.
+
+They are found here and weighed elsewhere; higher always speaks for an answer.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from app.answer.evidence import Candidate
+from app.papers.records import Passage
+from app.retrieve.words import WordIndex, terms
+
+OF_SENTENCE = {
+    "similarity": "cosine of the question and the sentence",
+    "passage": "mean cosine of the question and the sentences of its passage",
+    "words": "share of the question's words in it, each by its rarity among the sentences",
+    "relevance": "the reader's logit of evidence less that of refusal at the sentence's end",
+    "likelihood": "the reader's log-likelihood of it as evidence, over its tokens plus an offset",
+    "question": "the reader's mean log-likelihood of a token of the question after it",
+}
+COSTLY = ("likelihood", "question")  # a run of the model over each sentence
+OF_QUESTION = {
+    "similarity": "the highest cosine of the question and a sentence",
+    "words": "share of the question's different words that stand in the passages",
+    "refusal": "log-odds that the reader's first word is not the refusal",
+    "relevance": "log of the summed odds of the sentences against none (log-sum-exp of relevance)",
+}
+
+
+class Read(Protocol):
+    """A prompt that a reader has taken in."""
+
+    relevance: Sequence[Sequence[float]]
+
+
+class SignalReader(Protocol):
+    """What signals need of a reader."""
+
+    def likelihoods(self, reading: Read, sentences: Sequence[str]) -> list[float]:
+        """How likely each sentence is as evidence, over its length."""
+
+    def question_given(self, question: str, texts: Sequence[str]) -> list[list[float]]:
+        """Log-likelihood of each token of the question after each text."""
+
+    def log_refusal(self, reading: Read) -> float:
+        """Log-probability that the first word is the refusal."""
+
+
+def of_sentences(
+    names: Iterable[str],
+    question: str,
+    found: Sequence[Candidate],
+    cosines: Sequence[Sequence[float]],
+    reader: SignalReader,
+    reading: Read,
+) -> dict[str, list[float]]:
+    """Signals of candidates by name, a number for each candidate.
+
+    Args:
+        names: Which of OF_SENTENCE; what is not asked for costs nothing.
+        question: As the reader was asked.
+        found: The candidates.
+        cosines: Of the question and each sentence of each passage.
+        reader: Gives its own signals.
+        reading: The prompt of this question, read.
+    """
+    texts = [candidate.sentence.text for candidate in found]
+    make = {
+        "similarity": lambda: [cosines[c.source - 1][c.index] for c in found],
+        "passage": lambda: [_mean(cosines[c.source - 1]) for c in found],
+        "words": lambda: WordIndex(texts).cover(question, texts).tolist() if texts else [],
+        "relevance": lambda: [reading.relevance[c.source - 1][c.index] for c in found],
+        "likelihood": lambda: reader.likelihoods(reading, texts),
+        "question": lambda: [_mean(row) for row in reader.question_given(question, texts)],
+    }
+    return {name: make[name]() for name in names}
+
+
+def of_question(
+    names: Iterable[str],
+    question: str,
+    passages: Sequence[Passage],
+    cosines: Sequence[Sequence[float]],
+    reader: SignalReader,
+    reading: Read,
+) -> dict[str, float]:
+    """Signals of a question on its passages by name; arguments as in `of_sentences`."""
+    make = {
+        "similarity": lambda: max((value for row in cosines for value in row), default=-1.0),
+        "words": lambda: share_of_words(question, passages),
+        "refusal": lambda: log_odds_against(reader.log_refusal(reading)),
+        "relevance": lambda: log_sum_exp([x for row in reading.relevance for x in row]),
+    }
+    return {name: make[name]() for name in names}
+
+
+def share_of_words(question: str, passages: Sequence[Passage]) -> float:
+    """Share of the question's different words (stems, no stop words) in the passages; else 0."""
+    asked, *held = terms([question, *(passage.text for passage in passages)])
+    there = {word for row in held for word in row}
+    return len(set(asked) & there) / len(set(asked)) if asked else 0.0
+
+
+def log_odds_against(log_probability: float) -> float:
+    """log((1 - p) / p) of log p; at most 30 either way, where p rounds to 0 or 1."""
+    least = math.log1p(-math.exp(log_probability)) if log_probability < 0 else -math.inf
+    return min(30.0, max(-30.0, least - log_probability))
+
+
+def log_sum_exp(values: Sequence[float]) -> float:
+    """Log of the sum of exp(values); -30 of none."""
+    if not values:
+        return -30.0
+    top = max(values)
+    return top + math.log(sum(math.exp(value - top) for value in values))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
