@@ -163,7 +163,7 @@ class Report:
             page_first=sum(rank == 1 for rank in ranks),
             page_cited=sum(gold.cited(answer) is not None for answer, gold in paged),
             answer_f1=mean_or_none(
-                agree.token_f1("" if a.declined else a.text, wanted) for a, wanted in worded
+                agree.token_f1("" if a.declined else a.text, [wanted]) for a, wanted in worded
             ),
             answer_words=mean_or_none(
                 agree.share_of_words(wanted, " ".join(s.passage.text for s in a.sources))
@@ -180,7 +180,7 @@ class Report:
             passages=sum(total for _, total in counts),
             same=sum(first_evidence(left) == first_evidence(right) for left, right in both),
             questions=len(both),
-            answer_f1=fmean(agree.token_f1(left.text, right.text) for left, right in both),
+            answer_f1=fmean(agree.token_f1(left.text, [right.text]) for left, right in both),
         )
 
     def to_dict(self) -> dict[str, Any]:

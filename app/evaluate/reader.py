@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
+from app.answer import agree
 from app.answer.answer import ask
 from app.answer.calibration import Rule
 from app.answer.evidence import candidates
@@ -245,7 +246,7 @@ class Judge:
             mode=mode,
             answerable=judged,
             exact=reading.exact_match(text, question.golds) if judged else None,
-            f1=reading.token_f1(text, question.golds) if judged else None,
+            f1=agree.token_f1(text, question.golds) if judged else None,
             hit=self._holds(evidence),
             there=self._there,
             cited=precision if judged and self._told_apart else None,

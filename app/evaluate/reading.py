@@ -1,20 +1,11 @@
 """Measures of answers as pure functions of strings; each has a test computed by hand.
 
-The normalisation is that of SQuAD: small letters, without marks, articles and extra blanks.
+The normalisation, and the F1 of words, are in `app.answer.agree`.
 """
 
-import re
-import string
-from collections import Counter
 from collections.abc import Sequence
 
-_ARTICLE = re.compile(r"\b(a|an|the)\b")
-_MARKS = str.maketrans("", "", string.punctuation)
-
-
-def normalised(text: str) -> str:
-    """Small letters, no marks, no articles, single blanks."""
-    return " ".join(_ARTICLE.sub(" ", text.lower().translate(_MARKS)).split())
+from app.answer.agree import normalised
 
 
 def exact_match(answer: str, golds: Sequence[str]) -> bool:
@@ -24,19 +15,6 @@ def exact_match(answer: str, golds: Sequence[str]) -> bool:
     """
     said, wanted = normalised(answer), {normalised(gold) for gold in golds}
     return said in wanted or said.partition(" ")[0] in wanted & {"yes", "no", "maybe"}
-
-
-def token_f1(answer: str, golds: Sequence[str]) -> float:
-    """F1 of the words in common with the gold answer that is nearest; 0 without one."""
-    return max((_f1(answer, gold) for gold in golds), default=0.0)
-
-
-def _f1(answer: str, gold: str) -> float:
-    said, wanted = normalised(answer).split(), normalised(gold).split()
-    if not said or not wanted:
-        return float(said == wanted)
-    shared = sum((Counter(said) & Counter(wanted)).values())
-    return 2 * shared / (len(said) + len(wanted))
 
 
 def holds_answer(text: str, golds: Sequence[str]) -> bool:

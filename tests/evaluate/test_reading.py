@@ -5,21 +5,9 @@ import pytest
 from app.evaluate import reading
 
 
-def test_normalisation():
-    assert reading.normalised("The  U.S. (an) Army's") == "us armys"
-
-
 def test_exact_match_is_blind_to_articles_and_marks():
     assert reading.exact_match("the Eiffel Tower.", ["Paris", "Eiffel tower"])
     assert not reading.exact_match("Eiffel", ["Eiffel tower"]) and not reading.exact_match("a", [])
-
-
-def test_token_f1_is_that_of_the_nearest_gold():
-    # said: width is 768; gold: 768 units -> 1 shared of 3 and 2
-    assert reading.token_f1("The width is 768", ["twelve", "768 units"]) == pytest.approx(2 / 5)
-    assert reading.token_f1("b b c", ["b b b"]) == pytest.approx(2 * 2 / 6)
-    assert reading.token_f1("", [""]) == 1.0 and reading.token_f1("x", []) == 0.0
-    assert reading.token_f1("", ["x"]) == 0.0
 
 
 def test_an_answer_is_held_by_whole_words():
