@@ -38,6 +38,9 @@ def add_parser(subparsers: "argparse._SubParsersAction") -> None:
     parser.add_argument("--k", type=positive, default=3, help="passages to read (default: 3)")
     parser.add_argument("--model", default=MODEL, help=f"folder of the reader (default: {MODEL})")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument(
+        "--together", type=positive, default=1, help="questions read at a time (default: 1)"
+    )
     parser.add_argument("--output", type=Path, help="JSON lines with the signals of each question")
     parser.add_argument("--dry-run", action="store_true", help="print the tables, write no file")
     add_library_options(parser)
@@ -82,7 +85,7 @@ def find(args: argparse.Namespace) -> "list[Case]":
     reader, known = load_reader(args.model, device=args.device), []
     for name in dict.fromkeys((*args.fit, *args.report)):
         questions = asked(args, name)
-        known += calibrate.cases(questions, reader, args.k, tuple(args.signals))
+        known += calibrate.cases(questions, reader, args.k, args.signals, args.together)
         print(f"{name}: {len(questions)} questions", flush=True)
     if args.output:
         calibrate.write_cases(args.output, known)

@@ -6,6 +6,7 @@ A question becomes a case: every signal of every sentence, once; the rest is ari
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from app.answer.evidence import candidates, standardised, weighed
 from app.answer.reader import Reader
 from app.evaluate import fit, reading
 from app.evaluate.choosing import is_right
+from app.evaluate.reader_batch import SharedModel
 from app.evaluate.reader_questions import YES_NO, Question
 from app.train.makers.pairs import carrying_sentence
 
@@ -45,6 +47,7 @@ def cases(
     reader: Reader,
     k: int = 3,
     names: Sequence[str] = tuple(signals.OF_SENTENCE),
+    together: int = 1,
 ) -> Iterator[Case]:
     """Each question on k passages; where others remain, also once without those that answer.
 
@@ -53,15 +56,32 @@ def cases(
         reader: Gives its own signals.
         k: The passages that answer and the nearest others, nearest first, as a retriever gives.
         names: Signals of sentences to find.
+        together: How many questions are read at a time, in threads that share the model.
     """
-    for question in questions:
-        shown = narrowed(question, k)
-        kind = ANSWERABLE if question.answerable else UNANSWERABLE
-        yield case_of(shown, kind, reader, names)
-        if question.answerable and question.right:
-            others = narrowed(without_answer(question), k)
-            if others.passages:
-                yield case_of(others, REMOVED, reader, ())
+    if together == 1:
+        for question in questions:
+            yield from cases_of(question, reader, k, names)
+        return
+    model = SharedModel(reader.model)
+    shared = replace(reader, model=model)
+
+    def found(question: Question) -> list[Case]:
+        with model.caller():
+            return list(cases_of(question, shared, k, names))
+
+    with ThreadPoolExecutor(together) as pool:
+        for made in pool.map(found, questions):
+            yield from made
+
+
+def cases_of(question: Question, reader: Reader, k: int, names: Sequence[str]) -> Iterator[Case]:
+    """The one or two cases of a question."""
+    kind = ANSWERABLE if question.answerable else UNANSWERABLE
+    yield case_of(narrowed(question, k), kind, reader, names)
+    if question.answerable and question.right:
+        others = narrowed(without_answer(question), k)
+        if others.passages:
+            yield case_of(others, REMOVED, reader, ())
 
 
 def narrowed(question: Question, k: int) -> Question:
