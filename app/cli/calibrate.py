@@ -10,8 +10,8 @@ from app.cli.options import MODEL, add_library_options, positive
 if TYPE_CHECKING:
     from app.evaluate.calibrate import Case
 
-EVIDENCE = ("similarity", "passage", "words", "relevance", "likelihood")
-RULE = ("similarity", "words", "refusal", "relevance")
+EVIDENCE = ("similarity", "passage", "words", "likelihood")
+RULE = ("similarity", "words", "refusal")
 
 
 def add_parser(subparsers: "argparse._SubParsersAction") -> None:
@@ -85,7 +85,7 @@ def find(args: argparse.Namespace) -> "list[Case]":
     reader, known = load_reader(args.model, device=args.device), []
     for name in dict.fromkeys((*args.fit, *args.report)):
         questions = asked(args, name)
-        known += calibrate.cases(questions, reader, args.k, args.signals, args.together)
+        known += calibrate.cases(questions, reader, args.signals, args.rule, args.k, args.together)
         print(f"{name}: {len(questions)} questions", flush=True)
     if args.output:
         calibrate.write_cases(args.output, known)

@@ -45,8 +45,9 @@ class Case:
 def cases(
     questions: Iterable[Question],
     reader: Reader,
+    names: Sequence[str],
+    rule: Sequence[str],
     k: int = 3,
-    names: Sequence[str] = tuple(signals.OF_SENTENCE),
     together: int = 1,
 ) -> Iterator[Case]:
     """Each question on k passages; where others remain, also once without those that answer.
@@ -54,34 +55,37 @@ def cases(
     Args:
         questions: With cosines.
         reader: Gives its own signals.
-        k: The passages that answer and the nearest others, nearest first, as a retriever gives.
         names: Signals of sentences to find.
+        rule: Signals of the question to find.
+        k: The passages that answer and the nearest others, nearest first, as a retriever gives.
         together: How many questions are read at a time, in threads that share the model.
     """
     if together == 1:
         for question in questions:
-            yield from cases_of(question, reader, k, names)
+            yield from cases_of(question, reader, names, rule, k)
         return
     model = SharedModel(reader.model)
     shared = replace(reader, model=model)
 
     def found(question: Question) -> list[Case]:
         with model.caller():
-            return list(cases_of(question, shared, k, names))
+            return list(cases_of(question, shared, names, rule, k))
 
     with ThreadPoolExecutor(together) as pool:
         for made in pool.map(found, questions):
             yield from made
 
 
-def cases_of(question: Question, reader: Reader, k: int, names: Sequence[str]) -> Iterator[Case]:
+def cases_of(
+    question: Question, reader: Reader, names: Sequence[str], rule: Sequence[str], k: int
+) -> Iterator[Case]:
     """The one or two cases of a question."""
     kind = ANSWERABLE if question.answerable else UNANSWERABLE
-    yield case_of(narrowed(question, k), kind, reader, names)
+    yield case_of(narrowed(question, k), kind, reader, names, rule)
     if question.answerable and question.right:
         others = narrowed(without_answer(question), k)
         if others.passages:
-            yield case_of(others, REMOVED, reader, ())
+            yield case_of(others, REMOVED, reader, (), rule)
 
 
 def narrowed(question: Question, k: int) -> Question:
@@ -112,7 +116,9 @@ def _with(question: Question, kept: Sequence[int]) -> Question:
     )
 
 
-def case_of(question: Question, kind: str, reader: Reader, names: Sequence[str]) -> Case:
+def case_of(
+    question: Question, kind: str, reader: Reader, names: Sequence[str], rule: Sequence[str]
+) -> Case:
     """The signals of one question as its passages stand."""
     spec = replace(reader.spec, most_passages=max(1, len(question.passages)))
     prompt = replace(reader, spec=spec).prompt(question.question, question.passages)
@@ -126,9 +132,7 @@ def case_of(question: Question, kind: str, reader: Reader, names: Sequence[str])
         kind=kind,
         sentences=signals.of_sentences(names, question.question, found, *given),
         right=tuple((c.source, c.index) in right for c in found),
-        question=signals.of_question(
-            signals.OF_QUESTION, question.question, question.passages, *given
-        ),
+        question=signals.of_question(rule, question.question, question.passages, *given),
     )
 
 

@@ -25,6 +25,8 @@ QUESTION = Question(
     ((0.5,), (0.1, 0.3), (0.6,)),
 )  # fmt: skip
 
+RULE = ("refusal", "words")
+
 
 def with_(**changes):
     return Question(**{name: getattr(QUESTION, name) for name in QUESTION.__slots__} | changes)
@@ -61,7 +63,7 @@ def test_right_sentences():
 
 def test_cases_of_an_answerable_question_and_of_one_that_is_not():
     reader = FakeReader({WIDTH: -1.0}, refuses=math.log(0.5), relevant={WIDTH: 1.0})
-    first, second = calibrate.cases([QUESTION], reader, names=("similarity", "likelihood"))
+    first, second = calibrate.cases([QUESTION], reader, ("similarity", "likelihood"), RULE)
     assert (first.kind, second.kind) == (ANSWERABLE, REMOVED)
     # nearest first: rocks, lakes, then the passage that answers
     assert first.right == (False, False, False, True)
@@ -70,7 +72,7 @@ def test_cases_of_an_answerable_question_and_of_one_that_is_not():
     assert first.question["refusal"] == pytest.approx(0.0)
     assert first.question["words"] == 0.5  # "model" and not "wide"
     assert second.right == (False, False) and second.question["words"] == 0.0
-    (alone,) = calibrate.cases([with_(answerable=False, right=())], reader, names=("words",))
+    (alone,) = calibrate.cases([with_(answerable=False, right=())], reader, ("words",), RULE)
     assert alone.kind == UNANSWERABLE and not any(alone.right)
 
 
