@@ -187,7 +187,7 @@ def load_reader(
     *,
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
-    int8: bool = False,
+    int8: bool | None = None,
 ) -> Reader:
     """Load a model that can answer questions.
 
@@ -195,7 +195,8 @@ def load_reader(
         path: Its folder, with prompt.json beside config, tokenizer and weights.
         device: Where the weights go.
         dtype: Of the projections; None takes the faster one, timed once.
-        int8: Keep the projections in int8: a quarter of the memory, slower on a CPU.
+        int8: True keeps the projections in int8 alone: least memory, prompts read slower. None
+            keeps them widened beside, on a CPU; False keeps them widened alone.
 
     Raises:
         ValueError: The folder has no prompt.json or a damaged one.

@@ -32,7 +32,9 @@ def add_parser(subparsers: "argparse._SubParsersAction") -> None:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
     parser.add_argument("--dtype", default="auto", help="default: the faster, timed once")
-    parser.add_argument("--int8", action="store_true", help="hold the projections as int8")
+    parser.add_argument(
+        "--int8", action="store_true", default=None, help="hold the projections as int8 alone"
+    )
     parser.add_argument("--kernels", default="auto", help="auto, native, triton or one by name")
     parser.add_argument("--state", type=Path, metavar="FILE", help="go on from this state")
     parser.add_argument("--save-state", type=Path, metavar="FILE", help="keep the state at the end")
@@ -97,7 +99,7 @@ def _load(args: argparse.Namespace) -> "tuple[XLSTM, Tokenizer]":
     start = time.perf_counter()
     model = load_model(folder, device=device, dtype=dtype, int8=args.int8, kernels=args.kernels)
     if not args.quiet:
-        weights = "int8 weights, " if args.int8 else ""
+        weights = "int8 weights, " if model.int8 else ""
         print(
             f"{args.model}: {model.weight_count:,} weights, "
             f"{weights}{str(dtype).removeprefix('torch.')} on {device}, "

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from app.model.cpu_step import step_of
 from app.model.errors import ModelError
 from app.model.sample import Sampling, choose
 from app.model.state import ModelState
@@ -64,6 +65,9 @@ def prefill(
 @torch.inference_mode()
 def decode_step(model: XLSTM, token: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
     """Read one token (B,) a row -> logits (B,V) and the next state."""
+    step = step_of(model) if len(token) == 1 else None
+    if step is not None:
+        return step(int(token), state)
     return model(token[:, None], state, last_only=True)
 
 

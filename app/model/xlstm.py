@@ -26,6 +26,7 @@ class XLSTM(nn.Module):
         config: the architecture.
         dtype: of the wide projections and the embedding; everything else is at least float32.
         int8: hold the projections and the embedding as int8 with a scale per output channel.
+        widened: keep int8 projections in `dtype` as well, for many rows at once.
         kernels: name of the mLSTM kernels, as `app.kernels.backends.resolve` knows them.
     """
 
@@ -35,11 +36,14 @@ class XLSTM(nn.Module):
         *,
         dtype: torch.dtype = torch.float32,
         int8: bool = False,
+        widened: bool = False,
         kernels: str = "auto",
     ) -> None:
         super().__init__()
         self.config, self.dtype, self.int8, self.kernels = config, dtype, int8, kernels
-        linear = functools.partial(Int8Linear if int8 else nn.Linear, dtype=dtype)
+        linear = functools.partial(nn.Linear, dtype=dtype)
+        if int8:
+            linear = functools.partial(Int8Linear, dtype=dtype, widened=widened)
         rows, width = config.vocab_size, config.embedding_dim
         self.embedding = (
             Int8Embedding(rows, width) if int8 else nn.Embedding(rows, width, dtype=dtype)

@@ -80,7 +80,7 @@ def restore_checkpoint(path: Path, model: XLSTM, optimizer: Optimizer) -> Standi
         ModelError: the weights cannot be read.
         ValueError: they are of another architecture.
     """
-    saved = load_model(path / "model", dtype=torch.float32, kernels="native")
+    saved = load_model(path / "model", dtype=torch.float32, int8=False, kernels="native")
     weights, own = dict(saved.named_parameters()), dict(model.named_parameters())
     if {n: w.shape for n, w in weights.items()} != {n: w.shape for n, w in own.items()}:
         raise ValueError(f"{path} holds weights of another architecture")

@@ -24,9 +24,9 @@ def averaged(folders: Sequence[Path]) -> XLSTM:
     """
     if not folders:
         raise ValueError("there is no model to export")
-    mean = load_model(folders[0], dtype=torch.float32)
+    mean = load_model(folders[0], dtype=torch.float32, int8=False)
     for count, folder in enumerate(folders[1:], start=2):
-        other = load_model(folder, dtype=torch.float32)
+        other = load_model(folder, dtype=torch.float32, int8=False)
         if other.config != mean.config:
             raise ValueError(f"{folder} has another architecture than {folders[0]}")
         with torch.no_grad():

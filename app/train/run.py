@@ -76,7 +76,7 @@ def trained_model(folder: Path, kernels: str, device: str | torch.device = "cpu"
     Raises:
         ModelError: they cannot be read.
     """
-    model = load_model(folder, device=device, dtype=torch.float32, kernels=kernels)
+    model = load_model(folder, device=device, dtype=torch.float32, int8=False, kernels=kernels)
     return model.train().requires_grad_(True)
 
 

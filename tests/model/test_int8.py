@@ -85,3 +85,22 @@ def test_steps_and_prefill_of_int8_agree(tmp_path):
     for token in prompt(30)[20:]:
         row, state = decode_step(packed, torch.tensor([token]), state)
     torch.testing.assert_close(row, whole, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_stored_int8_reads_prompts_as_if_it_were_widened(tmp_path, dtype):
+    folder = save_model(small(torch.float32, embedding_dim=96), tmp_path / "m", int8=True)
+    beside, wide = load_model(folder, dtype=dtype), load_model(folder, dtype=dtype, int8=False)
+    assert beside.int8 and not wide.int8
+    for tokens in (prompt(30), prompt(70)):
+        got, want = (m.hidden(torch.tensor([tokens]))[0] for m in (beside, wide))
+        assert torch.equal(got, want)
+    layer = beside.blocks[0].mlstm.qk
+    assert torch.equal(layer._wide, wide.blocks[0].mlstm.qk.weight)
+    beside.to(torch.float64)
+    assert layer._wide is None and layer.weight.dtype == torch.int8
+
+
+def test_only_what_is_stored_as_int8_is_kept_so(tmp_path):
+    folder = save_model(small(torch.float32), tmp_path / "m")
+    assert not load_model(folder, dtype=torch.float32).int8

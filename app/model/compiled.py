@@ -1,0 +1,109 @@
+"""decode_cpu.cpp as a library: compiled on first use, kept in the user's cache, never required.
+
+Knows nothing of models; whoever calls it has a way to do without.
+"""
+
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+SOURCE = Path(__file__).with_name("decode_cpu.cpp")
+_COMPILERS = ("c++", "g++", "clang++")
+_FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-ffp-contract=fast", "-w", "-shared", "-fPIC")
+_FLAGS += ("-pthread",)
+_SECONDS = 120  # a compiler that takes longer is stuck; seen: 2
+
+
+class NotCompiled(Exception):
+    """There is no library; the message says why."""
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """The compiled library, or None where there can be none; either is logged once, with why.
+
+    XLSTM_COMPILE=0 in the environment keeps it from being compiled or used.
+    """
+    if os.environ.get("XLSTM_COMPILE") == "0":
+        logger.info("CPU decoding: PyTorch (XLSTM_COMPILE=0)")
+        return None
+    try:
+        path = build(SOURCE, cache_folder())
+        found = ctypes.CDLL(str(path))
+    except (NotCompiled, OSError) as reason:
+        logger.info("CPU decoding: PyTorch, several times slower (%s)", reason)
+        return None
+    logger.info("CPU decoding: compiled step (%s)", path)
+    return found
+
+
+def cache_folder() -> Path:
+    """Where compiled libraries are kept: XDG_CACHE_HOME or ~/.cache, in a folder of our own."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ask-your-papers"
+
+
+def build(source: Path, folder: Path) -> Path:
+    """Compile `source` into `folder`, unless what was compiled from it for this CPU is there.
+
+    Raises:
+        NotCompiled: no compiler, or it fails.
+        OSError: the folder cannot be written.
+    """
+    compiler = find_compiler()
+    recipe = (source.read_text(encoding="utf-8"), compiler, *_FLAGS, _cpu())
+    digest = hashlib.sha256("\n".join(recipe).encode()).hexdigest()[:16]
+    target = folder / f"{source.stem}-{digest}.so"
+    if target.is_file():
+        return target
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.TemporaryDirectory(dir=folder) as room:
+        made = Path(room, "made.so")
+        # for this CPU where the compiler can, else for any of its kind
+        for tuned in (("-march=native",), ()):
+            failure = _run([compiler, *_FLAGS, *tuned, str(source), "-o", str(made)])
+            if not failure:
+                os.replace(made, target)
+                return target
+    raise NotCompiled(f"{compiler} failed: {failure}")
+
+
+def find_compiler() -> str:
+    """Path of the C++ compiler: CXX of the environment, else the first of the usual names.
+
+    Raises:
+        NotCompiled: there is none, or this system has other libraries.
+    """
+    if os.name != "posix":
+        raise NotCompiled(f"not compiled on {platform.system()}")
+    named = os.environ.get("CXX")
+    for name in (named,) if named else _COMPILERS:
+        if path := shutil.which(name):
+            return path
+    raise NotCompiled(f"no C++ compiler: {named or ', '.join(_COMPILERS)} not found")
+
+
+def _run(command: Sequence[str]) -> str:
+    """Why the compiler failed, in its first line; '' where it did not."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return "" if done.returncode == 0 else (done.stderr.strip() or "no message").split("\n")[0]
+
+
+def _cpu() -> str:
+    """What sets one CPU's code apart: a home folder may be shared between machines."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().split("\n") if info.exists() else []
+    flags = [line for line in lines if line.startswith(("model name", "flags", "Features"))][:2]
+    return "\n".join([platform.machine(), platform.processor(), *flags])

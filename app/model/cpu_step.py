@@ -1,0 +1,195 @@
+"""One row, one token on a CPU: the model's weights handed to the compiled step of decode_cpu.cpp.
+
+It computes what `XLSTM.forward` computes for S = 1, with float32 activations whatever the weights
+are, so its logits lie nearer to a float32 model's than those of bfloat16 products.
+"""
+
+import ctypes
+import itertools
+import math
+from typing import Any
+from weakref import WeakKeyDictionary, ref
+
+import torch
+from torch import Tensor, nn
+
+from app.kernels import State
+from app.model.compiled import library
+from app.model.errors import ModelError
+from app.model.int8 import Int8Embedding, Int8Linear
+from app.model.layers import Block, soft_cap
+from app.model.state import BlockState, ModelState
+from app.model.xlstm import XLSTM
+
+_KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
+
+
+class _Matrix(ctypes.Structure):
+    _fields_ = [
+        ("weight", ctypes.c_void_p),
+        ("scale", ctypes.c_void_p),
+        ("rows", ctypes.c_int64),
+        ("columns", ctypes.c_int64),
+        ("kind", ctypes.c_int64),
+    ]
+
+
+class _Block(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("norm_mlstm", "conv", "norm_heads", "norm_ffn")),
+        *((name, ctypes.c_void_p) for name in ("gates", "gate_bias")),
+        *((name, _Matrix) for name in ("qk", "vo", "out", "up", "down")),
+    ]
+
+
+class _Model(ctypes.Structure):
+    _fields_ = [
+        *(
+            (name, ctypes.c_int64)
+            for name in ("width", "blocks", "heads", "dk", "dv", "inner", "kernel")
+        ),
+        *((name, ctypes.c_float) for name in ("norm_eps", "eps", "gate_cap")),
+        ("norm", ctypes.c_void_p),
+        ("embedding", _Matrix),
+        ("head", _Matrix),
+        ("block", ctypes.POINTER(_Block)),
+    ]
+
+
+class _State(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_void_p) for name in ("c", "n", "m", "window")]
+
+
+class CompiledStep:
+    """The compiled step over one model's weights, which stay where they are.
+
+    Weights may change in place; where they are replaced, a new step must be made (`step_of` does).
+    """
+
+    def __init__(self, model: XLSTM, code: ctypes.CDLL) -> None:
+        self._config, self._code, self._model = model.config, code, ref(model)
+        self._held: list[Tensor] = []  # keeps what the pointers lead to
+        c = model.config
+        blocks = (_Block * c.num_blocks)(*(self._block(block) for block in model.blocks))
+        self._table = _Model(
+            width=c.embedding_dim,
+            blocks=c.num_blocks,
+            heads=c.num_heads,
+            dk=c.qk_head_dim,
+            dv=c.v_head_dim,
+            inner=c.ffn_dim,
+            kernel=c.conv1d_kernel_size,
+            norm_eps=c.norm_eps,
+            eps=c.eps,
+            gate_cap=c.gate_soft_cap or 0.0,
+            norm=None if model.norm is None else self._at(model.norm.weight),
+            embedding=self._matrix(model.embedding),
+            head=self._matrix(model.head),
+            block=blocks,
+        )
+        self._shapes = list(model.state_shapes(1).values())
+        self._sizes = [math.prod(shape) for shape in self._shapes]
+        self._each, self._room = len(self._sizes), sum(self._sizes) * c.num_blocks
+        sizes = [0, *self._sizes * c.num_blocks]
+        self._offsets = list(itertools.accumulate(sizes[:-1]))
+        # What was returned last: its state, where that lies, and the memory that must outlive it.
+        self._latest: tuple[ModelState | None, Any, Any] = (None, None, None)
+
+    def __call__(self, token: int, state: ModelState) -> tuple[Tensor, ModelState]:
+        """Read a token after `state`: logits (1,V) and the next state.
+
+        Raises:
+            ModelError: an id outside the vocabulary, or a state of another model or of more rows.
+        """
+        c = self._config
+        if not 0 <= token < c.vocab_size:
+            raise ModelError(f"token id {token}; the model's vocabulary has {c.vocab_size}")
+        known, before, _ = self._latest  # one look: threads may share a step
+        if state is not known:
+            self._model().check_state(state, 1)
+            exact = {"device": "cpu", "dtype": torch.float32}
+            held = [t.to(**exact).contiguous() for b in state.blocks for t in b.tensors().values()]
+            before = self._pointers([t.data_ptr() for t in held])
+        room = torch.empty(self._room)
+        at = room.data_ptr()
+        after = self._pointers([at + 4 * offset for offset in self._offsets])
+        logits = torch.empty(1, c.vocab_size)
+        self._code.decode_step(
+            ctypes.byref(self._table),
+            ctypes.c_int64(token),
+            before,
+            after,
+            ctypes.c_void_p(logits.data_ptr()),
+            torch.get_num_threads(),
+        )
+        state = self._state(room)
+        self._latest = (state, after, room)
+        return soft_cap(logits, c.output_logit_soft_cap), state
+
+    def _state(self, room: Tensor) -> ModelState:
+        """The state that lies in one tensor, block after block."""
+        blocks = self._config.num_blocks
+        rows = room.view(blocks, -1)
+        fields = [
+            part.view(blocks, *shape).unbind()
+            for part, shape in zip(rows.split(self._sizes, dim=1), self._shapes)
+        ]
+        return ModelState(tuple(BlockState(State(*f[:3]), *f[3:]) for f in zip(*fields)))
+
+    def _pointers(self, at: list[int]) -> ctypes.Array:
+        rows = (at[n : n + self._each] for n in range(0, len(at), self._each))
+        return (_State * self._config.num_blocks)(*(_State(*row) for row in rows))
+
+    def _block(self, block: Block) -> _Block:
+        layer = block.mlstm
+        return _Block(
+            norm_mlstm=self._at(block.norm_mlstm.weight),
+            conv=None if layer.conv is None else self._at(layer.conv.weight),
+            norm_heads=self._at(layer.norm.weight),
+            norm_ffn=self._at(block.norm_ffn.weight),
+            gates=self._at(layer.gates.weight),
+            gate_bias=self._at(layer.gates.bias),
+            qk=self._matrix(layer.qk),
+            vo=self._matrix(layer.vo),
+            out=self._matrix(layer.out),
+            up=self._matrix(block.ffn.up),
+            down=self._matrix(block.ffn.down),
+        )
+
+    def _matrix(self, layer: nn.Module) -> _Matrix:
+        scaled = isinstance(layer, (Int8Linear, Int8Embedding))
+        scale = self._at(layer.scale) if scaled else None
+        weight = layer.weight
+        return _Matrix(self._at(weight), scale, *weight.shape, _KINDS[weight.dtype])
+
+    def _at(self, tensor: Tensor) -> int:
+        held = tensor.detach()
+        if not held.is_contiguous():
+            raise ValueError("weights are not stored row by row")
+        self._held.append(held)
+        return held.data_ptr()
+
+
+_STEPS: WeakKeyDictionary[XLSTM, tuple[list[int], CompiledStep]] = WeakKeyDictionary()
+
+
+def step_of(model: XLSTM) -> CompiledStep | None:
+    """The compiled step for a model, or None where the model's own forward has to do.
+
+    It is for a CPU, float32, bfloat16 or int8 weights without biases, and the kernels `auto`:
+    kernels that were asked for by name run as they are named.
+    """
+    c = model.config
+    if model.device.type != "cpu" or model.kernels != "auto":
+        return None
+    if model.dtype not in _KINDS or c.use_bias or c.out_norm_bias:
+        return None
+    code = library()
+    if code is None:
+        return None
+    # Whatever moves or casts a model replaces all of its weights: a few tell.
+    where = [block.ffn.up.weight.data_ptr() for block in model.blocks]
+    known = _STEPS.get(model)
+    if known is None or known[0] != where:
+        known = _STEPS[model] = (where, CompiledStep(model, code))
+    return known[1]
