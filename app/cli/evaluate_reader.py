@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 from app.cli.options import MODEL, add_library_options, open_library, positive
 
 if TYPE_CHECKING:
+    from app.evaluate.reader import Row
     from app.evaluate.reader_questions import Question
 
-_MODES = ("quote", "short", "sentence", "bullets", "likeliest", "written")
+# As in app.evaluate.reader, which is not imported for the parser alone.
+MODES = ("quote", "short", "sentence", "bullets", "likeliest", "written")
 
 
 def add_task(tasks: "argparse._SubParsersAction") -> None:
@@ -26,7 +28,7 @@ def add_task(tasks: "argparse._SubParsersAction") -> None:
     source.add_argument("--compare", nargs=2, type=Path, metavar="ROWS", help="two files of rows")
     parser.add_argument("--prepare", type=Path, help="write sampled, embedded questions; stop")
     parser.add_argument("--sets", nargs="+", help="names of files (default: all)")
-    parser.add_argument("--modes", nargs="+", default=list(_MODES), choices=_MODES)
+    parser.add_argument("--modes", nargs="+", default=list(MODES), choices=MODES)
     parser.add_argument("--limit", type=positive, help="questions of each set (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="which questions (default: 0)")
     parser.add_argument("--model", default=MODEL, help=f"folder of the reader (default: {MODEL})")
@@ -103,7 +105,7 @@ def asked(args: argparse.Namespace, name: str) -> "list[Question]":
     return [reader_questions.embedded(question, embedder) for question in sampled]
 
 
-def answer(args: argparse.Namespace) -> "list":
+def answer(args: argparse.Namespace) -> "list[Row]":
     """Answer all questions; every row is written as soon as it comes back."""
     from app.evaluate import reader_batch
     from app.evaluate.reader import read_rows, write_head, write_rows

@@ -17,6 +17,13 @@ def test_a_set_that_is_not_there_is_named(tmp_path, capsys):
     assert "has no poems.jsonl" in capsys.readouterr().err
 
 
+def test_the_parser_knows_every_mode():
+    from app.cli.evaluate_reader import MODES
+    from app.evaluate import reader
+
+    assert MODES == reader.MODES
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not (MODEL / "prompt.json").is_file(), reason="no reader in data/models")
 def test_figures_of_a_set(shared, tmp_path, capsys):
