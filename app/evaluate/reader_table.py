@@ -22,8 +22,9 @@ def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
     Shares and means from 0 to 1, None where no question has the figure; `n` counts the answerable.
     `evidence hit` is over all questions, `hit of those there` over those of which some sentence of
-    the passages holds the answer. `over best sentence` and `over first sentence` are the mean
-    differences in F1 to the baselines, question by question, with a 95 % bootstrap interval.
+    the passages holds the answer, `told apart` the area under the ROC curve of the refusal's
+    probability. `over best sentence` and `over first sentence` are the mean differences in F1 to
+    the baselines, question by question, with a 95 % bootstrap interval.
     """
     groups = _groups(rows)
     return [
@@ -54,9 +55,16 @@ def _measures(group: Sequence[Row]) -> dict[str, Any]:
         "cited right": _mean(_known(row.cited for row in group)),
         "declined answerable": _mean([row.declined for row in answerable]),
         "declined unanswerable": _mean([row.declined for row in unanswerable]),
+        "told apart": _told_apart(answerable, unanswerable),
         "verbatim": _mean([row.verbatim for row in group]),
         "seconds": _mean([row.seconds for row in group]),
     }
+
+
+def _told_apart(answerable: Sequence[Row], unanswerable: Sequence[Row]) -> float | None:
+    """Chance that the refusal is likelier on an unanswerable question than on an answerable one."""
+    sides = [_known(row.refusal for row in side) for side in (unanswerable, answerable)]
+    return metrics.auroc(*sides) if all(sides) else None
 
 
 def _differences(
@@ -88,7 +96,7 @@ def table(records: Sequence[dict[str, Any]]) -> str:
     """The summary as a Markdown table, in per cent."""
     head = ["set", "mode", "n", "exact", "F1 (95 %)", "over best sentence (95 %)"]
     head += ["over first sentence (95 %)", "evidence hit", "of those there", "cited right"]
-    head += ["declined: answerable", "unanswerable", "verbatim"]
+    head += ["declined: answerable", "unanswerable", "told apart", "verbatim"]
     lines = [
         [
             record["set"],
@@ -105,6 +113,7 @@ def table(records: Sequence[dict[str, Any]]) -> str:
             _percent(record["cited right"]),
             _percent(record["declined answerable"]),
             _percent(record["declined unanswerable"]),
+            _percent(record["told apart"]),
             _percent(record["verbatim"]),
         ]
         for record in records
@@ -184,7 +193,8 @@ the question by embedding, and the first sentence of the nearest passage. In per
 
 Evidence, the share that holds the answer: the sentence that is shown first; where some sentence of
 the passages does; the one that the reader alone finds likeliest; the nearest by embedding; and what
-the reader writes freely, with the share of it that stands word for word in the passages.
+the reader writes freely, with the share of it that stands word for word in the passages. Told
+apart: the chance that refusing is likelier on an unanswerable question than on an answerable one.
 
 {_evidence(records)}
 
@@ -225,6 +235,7 @@ def _evidence(records: dict[tuple[str, str], dict[str, Any]]) -> str:
         "citations right": ("sentence", "cited right"),
         "declined: answerable": ("quote", "declined answerable"),
         "unanswerable": ("quote", "declined unanswerable"),
+        "told apart": ("quote", "told apart"),
     }
     lines = [
         [name, *(_figure(records, name, mode, key) for mode, key in columns.values())]

@@ -51,6 +51,13 @@ def test_the_summary_and_its_paired_differences():
     assert "| 2 + 1 | 50.0 | 75.0 (50.0 to 100.0) | +50.0 (+25.0 to +75.0) |" in line
 
 
+def test_refusals_that_tell_questions_apart():
+    chances = [("1", 0.2, True), ("2", 0.6, True), ("3", 0.5, False), ("4", 0.9, False)]
+    rows = [row(id, "quote", 0.0, refusal=c, answerable=a) for id, c, a in chances]
+    assert summary(rows)[0]["told apart"] == 0.75  # of four pairs one is the wrong way round
+    assert summary(rows[:2])[0]["told apart"] is None
+
+
 def test_the_same_id_in_two_sets_is_two_questions():
     others = [row("1", "short", 0.0, set="t"), row("1", "short", 0.25)]
     assert paired([row("1", "short", 1.0)], others, lambda r: r.f1) == [0.75]
