@@ -4,6 +4,7 @@ It lies in calibration.json beside the weights; `python -m app calibrate` writes
 fits anything.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -49,11 +50,11 @@ class Calibration:
             choose from; differences of the weighted sum are log-odds of being the right one.
         shortlist: For how many sentences, the best by the other signals, the costly ones are found.
         rule: When to decline; None never does.
-        fitted: The command and the questions that it was fitted on, for people.
+        fitted: The command, how many cases, and `weights_digest` of the weights that it belongs to.
     """
 
     evidence: Mapping[str, float]
-    shortlist: int = 8
+    shortlist: int = 24
     rule: Rule | None = None
     fitted: Mapping[str, Any] = field(default_factory=dict)
 
@@ -113,6 +114,16 @@ class Calibration:
         path = Path(folder) / FILE
         path.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         return path
+
+
+def weights_digest(folder: str | Path) -> str:
+    """sha256 of the weights in a folder, file by file: which weights a calibration belongs to."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(folder).glob("*.safetensors")):
+        digest.update(path.name.encode() + b"\0")
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 def _check(of: str, weights: Mapping[str, float], known: Mapping[str, str]) -> None:

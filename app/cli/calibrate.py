@@ -33,7 +33,7 @@ def add_parser(subparsers: "argparse._SubParsersAction") -> None:
     parser.add_argument("--seed", type=int, default=0, help="which questions (default: 0)")
     parser.add_argument("--signals", nargs="+", default=list(EVIDENCE), help="of a sentence")
     parser.add_argument("--rule", nargs="+", default=list(RULE), help="signals of a question")
-    parser.add_argument("--shortlist", type=positive, default=8, help="default: 8")
+    parser.add_argument("--shortlist", type=positive, default=24, help="default: 24")
     parser.add_argument("--wrongly", type=float, default=0.05, help="answerable ones to decline")
     parser.add_argument("--k", type=positive, default=3, help="passages to read (default: 3)")
     parser.add_argument("--model", default=MODEL, help=f"folder of the reader (default: {MODEL})")
@@ -94,9 +94,12 @@ def find(args: argparse.Namespace) -> "list[Case]":
 
 def described(args: argparse.Namespace, fitted: "list[Case]") -> dict[str, str]:
     """How a calibration came about: the command, without folders, and what it was fitted on."""
+    from app.answer.calibration import weights_digest
+
     command = ["python -m app calibrate", "--fit", *args.fit]
     command += ["--report", *args.report] if args.report else []
     command += ["--limit", str(args.limit)] if args.limit else []
     command += ["--signals", *args.signals, "--rule", *args.rule]
     command += ["--shortlist", str(args.shortlist), "--wrongly", str(args.wrongly)]
-    return {"command": " ".join(command), "cases": str(len(fitted))}
+    weights = weights_digest(args.model)
+    return {"command": " ".join(command), "cases": str(len(fitted)), "weights": weights}

@@ -1,11 +1,15 @@
 """calibration.json: what it says, what it refuses, and the rule by which a reader declines."""
 
+import hashlib
 import json
 import math
+from pathlib import Path
 
 import pytest
 
-from app.answer.calibration import UNCALIBRATED, Calibration, Rule, chance
+from app.answer.calibration import UNCALIBRATED, Calibration, Rule, chance, weights_digest
+
+READER = Path(__file__).resolve().parents[2] / "data" / "models" / "reader"
 
 RULE = Rule({"words": 2.0, "refusal": 0.5}, constant=-1.0, threshold=-0.5)
 
@@ -37,6 +41,24 @@ def test_without_a_file_the_nearest_sentence_and_no_refusal(tmp_path):
     assert "not calibrated" in str(UNCALIBRATED)
     assert str(Calibration({"words": 1.0})) == "evidence by words"
     assert str(Calibration({"words": 1.0}, rule=RULE)).endswith("a chance of 0.38 of an answer")
+
+
+def test_weights_are_told_apart_by_their_bytes_and_names(tmp_path):
+    (tmp_path / "b.safetensors").write_bytes(b"two")
+    (tmp_path / "a.safetensors").write_bytes(b"one")
+    (tmp_path / "config.json").write_text("{}")
+    parts = [
+        name.encode() + b"\0" + hashlib.sha256(content).digest()
+        for name, content in (("a.safetensors", b"one"), ("b.safetensors", b"two"))
+    ]
+    assert weights_digest(tmp_path) == hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+@pytest.mark.skipif(not (READER / "prompt.json").is_file(), reason="no reader in data/models")
+def test_the_readers_calibration_was_fitted_to_its_own_weights():
+    calibration = Calibration.load(READER)
+    assert calibration is not UNCALIBRATED, "run: python -m app calibrate"
+    assert calibration.fitted["weights"] == weights_digest(READER), "run: python -m app calibrate"
 
 
 @pytest.mark.parametrize(
