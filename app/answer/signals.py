@@ -4,17 +4,18 @@ They are found here and weighed elsewhere; higher always speaks for an answer.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from app.answer import agree, support
 from app.answer.evidence import Candidate
 from app.papers.records import Passage
-from app.retrieve.words import WordIndex, terms
 
 OF_SENTENCE = {
     "similarity": "cosine of the question and the sentence",
     "passage": "mean cosine of the question and the sentences of its passage",
-    "words": "share of the question's words in it, each by its rarity among the sentences",
+    "words": "share of the question's content words in it, each by its rarity among the sentences",
     "relevance": "the reader's logit of evidence less that of refusal at the sentence's end",
     "likelihood": "the reader's log-likelihood of it as evidence, over its tokens plus an offset",
     "question": "the reader's mean log-likelihood of a token of the question after it",
@@ -22,7 +23,7 @@ OF_SENTENCE = {
 COSTLY = ("likelihood", "question")  # a run of the model over each sentence
 OF_QUESTION = {
     "similarity": "the highest cosine of the question and a sentence",
-    "words": "share of the question's different words that stand in the passages",
+    "words": "share of the question's different content words that stand in the passages",
     "refusal": "log-odds that the reader's first word is not the refusal",
     "relevance": "log of the summed odds of the sentences against none (log-sum-exp of relevance)",
 }
@@ -69,7 +70,7 @@ def of_sentences(
     make = {
         "similarity": lambda: [cosines[c.source - 1][c.index] for c in found],
         "passage": lambda: [_mean(cosines[c.source - 1]) for c in found],
-        "words": lambda: WordIndex(texts).cover(question, texts).tolist() if texts else [],
+        "words": lambda: rare_words(question, texts),
         "relevance": lambda: [reading.relevance[c.source - 1][c.index] for c in found],
         "likelihood": lambda: reader.likelihoods(reading, texts),
         "question": lambda: [_mean(row) for row in reader.question_given(question, texts)],
@@ -88,18 +89,27 @@ def of_question(
     """Signals of a question on its passages by name; arguments as in `of_sentences`."""
     make = {
         "similarity": lambda: max((value for row in cosines for value in row), default=-1.0),
-        "words": lambda: share_of_words(question, passages),
+        "words": lambda: agree.share_of_words(question, " ".join(p.text for p in passages)),
         "refusal": lambda: log_odds_against(reader.log_refusal(reading)),
         "relevance": lambda: log_sum_exp([x for row in reading.relevance for x in row]),
     }
     return {name: make[name]() for name in names}
 
 
-def share_of_words(question: str, passages: Sequence[Passage]) -> float:
-    """Share of the question's different words (stems, no stop words) in the passages; else 0."""
-    asked, *held = terms([question, *(passage.text for passage in passages)])
-    there = {word for row in held for word in row}
-    return len(set(asked) & there) / len(set(asked)) if asked else 0.0
+def rare_words(question: str, texts: Sequence[str]) -> list[float]:
+    """Share of the question's different content words in each text, rarer ones weighing more.
+
+    Of n texts, h with a word: it weighs log(1 + (n - h + 1/2) / (h + 1/2)), as in BM25.
+    """
+    held = [{word.key for word in support.words(text)} for text in texts]
+    holders = Counter(key for keys in held for key in keys)
+    asked = {word.key for word in support.words(question)}
+    rarity = {}
+    for key in asked:
+        h = holders[key]
+        rarity[key] = math.log(1 + (len(texts) - h + 0.5) / (h + 0.5))
+    total = sum(rarity.values()) or 1.0
+    return [sum(rarity[key] for key in asked & keys) / total for keys in held]
 
 
 def log_odds_against(log_probability: float) -> float:

@@ -38,7 +38,7 @@ def test_signals_of_sentences_by_hand():
     assert got["relevance"] == [0.5, -3.0, -3.0, 2.0]
     assert got["likelihood"] == [-3.0, -1.0, -3.0, -3.0]
     assert got["question"] == [-2.0, -2.0, -2.0, -0.75]
-    # stems of the question without stop words: head (in one of the four), block (in two), model
+    # content words of the question: head (in one of the four), block (in two), model
     rare = {1: math.log(1 + 3.5 / 1.5), 2: math.log(1 + 2.5 / 2.5)}
     total = rare[1] + rare[2] + rare[1]
     wanted = [rare[2] / total, rare[1] / total, 0.0, (rare[1] + rare[2]) / total]
@@ -59,8 +59,8 @@ def test_signals_of_a_question_by_hand():
     assert got["refusal"] == pytest.approx(math.log(0.8 / 0.2))
     odds = math.exp(2) + math.exp(0.5) + 2 * math.exp(-3)
     assert got["relevance"] == pytest.approx(math.log(odds))
-    assert signals.share_of_words("Which heads and which lungs?", PASSAGES) == 0.5
-    assert signals.share_of_words("Which of the?", PASSAGES) == 0.0
+    assert signals.rare_words("Which of the?", [GATES]) == [0.0]
+    assert signals.rare_words(QUESTION, []) == []
 
 
 def test_log_odds_have_an_end():

@@ -11,7 +11,7 @@ from tests.evaluate.test_reader_questions import ByWord
 from tests.train.toy import TINY, write_toy_data
 
 from app.answer.reader import load_reader
-from app.evaluate import reader_batch, reader_questions
+from app.evaluate import calibrate, reader_batch, reader_questions
 from app.evaluate.reader import MODES, evaluate, read_rows
 from app.evaluate.reader_batch import Load, SharedModel, Spread
 from app.train.export import export
@@ -55,6 +55,19 @@ def test_threads_that_share_a_model_answer_as_one_does(folder):
     shared = list(reader_batch.evaluate_together(questions, reader, MODES, 4))
     assert plain(shared) == alone
     assert [row.id for row in shared[:: len(MODES) + 2]] == [q.id for q in questions]
+
+
+def test_signals_found_together_are_those_found_alone(folder):
+    reader = load_reader(folder / "model", dtype=torch.float32)
+    questions = reader_questions.load_questions(folder / "prepared" / "toy.jsonl")
+    asked = (questions, reader, ("similarity", "words", "likelihood", "question"), ("refusal",))
+    alone = list(calibrate.cases(*asked))
+    assert len(alone) > 6 and {case.kind for case in alone} >= {"answerable", "evidence removed"}
+    for one, other in zip(alone, calibrate.cases(*asked, together=4), strict=True):
+        assert (one.id, one.kind, one.right) == (other.id, other.kind, other.right)
+        assert one.question == pytest.approx(other.question, abs=1e-4)
+        for name, values in one.sentences.items():
+            assert values == pytest.approx(other.sentences[name], abs=1e-4)
 
 
 def test_calls_are_run_together_and_split_again(folder):
@@ -104,20 +117,34 @@ def test_processes_give_the_same_rows(folder):
         list(reader_batch.evaluate_spread(questions, nowhere, MODES, Spread(2)))
 
 
-def test_prepared_questions_need_torch_and_tokenizers_alone(folder, tmp_path):
-    out = tmp_path / "rows.jsonl"
-    asked = ["--prepared", str(folder / "prepared"), "--sets", "toy", "--limit", "2"]
-    asked += ["--model", str(folder / "model"), "--output", str(out), "--modes", "short"]
+def without_heavy(asked):
+    """What a command comes to where none of HEAVY can be imported."""
     code = f"""
 import sys
 for name in {HEAVY!r}.split():
     sys.modules[name] = None  # importing it fails
 from app.cli import main
-sys.exit(main(["--traceback", "evaluate", "reader", *{asked!r}, "--dtype", "float32"]))
+sys.exit(main(["--traceback", *{asked!r}]))
 """
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )
+
+
+def test_prepared_questions_need_torch_and_tokenizers_alone(folder, tmp_path):
+    out = tmp_path / "rows.jsonl"
+    asked = ["--prepared", str(folder / "prepared"), "--sets", "toy", "--limit", "2"]
+    asked += ["--model", str(folder / "model"), "--output", str(out), "--modes", "short"]
+    done = without_heavy(["evaluate", "reader", *asked, "--dtype", "float32"])
     assert done.returncode == 0, done.stderr
     assert "| toy | best sentence |" in done.stdout
     assert len(read_rows(out)) == 2 * 3
+
+
+def test_a_calibration_needs_torch_and_tokenizers_alone(folder, tmp_path):
+    out = tmp_path / "cases.jsonl"
+    asked = ["--prepared", str(folder / "prepared"), "--fit", "toy", "--dry-run"]
+    asked += ["--model", str(folder / "model"), "--output", str(out)]
+    done = without_heavy(["calibrate", *asked])
+    assert done.returncode == 0, done.stderr
+    assert "evidence by similarity" in done.stdout and calibrate.read_cases(out)
