@@ -63,6 +63,7 @@ class SharedModel:
         self._model, self._turn = model, Condition()
         self._waiting: list[_Call] = []
         self._callers = 0
+        self.kernels = "shared"  # so that no step made for one row alone takes the model's place
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
