@@ -5,6 +5,7 @@ It never runs a model, and never lets a question or a paper bring in a special t
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ class PromptTokenizer(Protocol):
 
     def encode(self, text: str, *, start: bool | None = None) -> list[int]:
         """Ids of the text; with `start=False` nothing is put before it."""
+
+    def encode_with_ends(self, text: str) -> tuple[list[int], list[int]]:
+        """Ids of the text alone, and for each the number of characters up to its end."""
 
     def id_of(self, token: str) -> int:
         """Id of a special token; an error where there is none of that name."""
@@ -113,12 +117,22 @@ class Prompt:
     """A prompt up to and with the evidence token.
 
     `ids` are its tokens; `sentences` holds, for each passage that is in it (the first ones of
-    those given), the indices of its sentences that are in it; `left_out` says what is not.
+    those given), the indices of its sentences that are in it, and `ends` the places in `ids` of
+    their last tokens; `left_out` says what is not in it.
     """
 
     ids: tuple[int, ...]
     sentences: tuple[tuple[int, ...], ...]
+    ends: tuple[tuple[int, ...], ...]
     left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A passage in the prompt: its tokens, and the places in them where its sentences end."""
+
+    ids: list[int]
+    ends: list[int]
 
 
 def stripped(text: str) -> str:
@@ -143,71 +157,91 @@ def build_prompt(
     longest = spec.context_tokens // 4
     if len(asked) > longest:
         raise ValueError(f"the question has {len(asked)} tokens; this reader takes {longest}")
-    frame = _frame(spec, tokenizer, asked, [])
-    budget = spec.context_tokens - len(frame) - spec.answer_tokens - _EVIDENCE_ROOM
-    blocks, kept, left_out = [], [], []
+    at = spec.template.index("{passages}")
+    ids = _frame(spec, tokenizer, asked, spec.template[:at])
+    after = _frame(spec, tokenizer, asked, (*spec.template[at + 1 :], "evidence"))
+    room = spec.context_tokens - len(after) - spec.answer_tokens - _EVIDENCE_ROOM
+    kept, ends, left_out = [], [], []
     for passage in passages[: spec.most_passages]:
-        block, sentences = _fitted(spec, tokenizer, passage, budget)
-        if block:
-            blocks.append(block)
+        block, sentences = _fitted(spec, tokenizer, passage, room - len(ids))
+        if block.ids:
             kept.append(sentences)
-            budget -= len(block)
+            ends.append(tuple(len(ids) + end for end in block.ends))
+            ids += block.ids
         if len(sentences) < len(passage.sentences):
             left_out.append(_cut_note(passage, len(sentences)))
             break
-    unread = len(passages) - len(blocks)
+    unread = len(passages) - len(kept)
     if unread > 0:
         left_out.append(
             f"{unread} of {len(passages)} passages were not given to the reader: it takes "
             f"{spec.most_passages} passages and {spec.context_tokens:,} tokens"
         )
-    return Prompt(tuple(_frame(spec, tokenizer, asked, blocks)), tuple(kept), tuple(left_out))
+    return Prompt((*ids, *after), tuple(kept), tuple(ends), tuple(left_out))
 
 
 def _frame(
-    spec: PromptSpec, tokenizer: PromptTokenizer, asked: list[int], blocks: list[list[int]]
+    spec: PromptSpec, tokenizer: PromptTokenizer, asked: list[int], parts: Sequence[str]
 ) -> list[int]:
+    """Tokens of the parts of a template that surround the passages."""
     ids: list[int] = []
-    for part in (*spec.template, "evidence"):
-        if part == "{question}":
-            ids += asked
-        elif part == "{passages}":
-            ids += [token for block in blocks for token in block]
-        else:
-            ids.append(tokenizer.id_of(spec.tokens[part]))
+    for part in parts:
+        ids += asked if part == "{question}" else [tokenizer.id_of(spec.tokens[part])]
     return ids
 
 
 def _fitted(
     spec: PromptSpec, tokenizer: PromptTokenizer, passage: Passage, budget: int
-) -> tuple[list[int], tuple[int, ...]]:
-    """Tokens of as many whole sentences of a passage as fit, and their indices; maybe none."""
-    whole = tuple(range(len(passage.sentences)))
-    block = _block(spec, tokenizer, passage.chunk.title, passage.text)
-    if len(block) <= budget:
-        return block, whole
-    for count in range(len(whole) - 1, 0, -1):
-        text = " ".join(sentence.text for sentence in passage.sentences[:count])
-        block = _block(spec, tokenizer, passage.chunk.title, text)
-        if len(block) <= budget:
-            return block, whole[:count]
-    return [], ()
+) -> tuple[_Block, tuple[int, ...]]:
+    """As many whole sentences of a passage as fit, and their indices; maybe none."""
+    texts = [sentence.text for sentence in passage.sentences]
+    block = _block(spec, tokenizer, passage.chunk.title, passage.text, texts)
+    if len(block.ids) <= budget:
+        return block, tuple(range(len(texts)))
+    for count in range(len(texts) - 1, 0, -1):
+        text = " ".join(texts[:count])
+        block = _block(spec, tokenizer, passage.chunk.title, text, texts[:count])
+        if len(block.ids) <= budget:
+            return block, tuple(range(count))
+    return _Block([], []), ()
 
 
-def _block(spec: PromptSpec, tokenizer: PromptTokenizer, title: str, text: str) -> list[int]:
+def _block(
+    spec: PromptSpec,
+    tokenizer: PromptTokenizer,
+    title: str,
+    text: str,
+    sentences: Sequence[str],
+) -> _Block:
+    """A passage by the template. A token that a sentence shares with the next is its last."""
     title = stripped(title).strip()[: spec.title_characters]
-    ids: list[int] = []
-    words = ""
+    block, words, marks = _Block([], []), "", []
+
+    def written() -> None:
+        ids, ends = tokenizer.encode_with_ends(words) if words else ([], [])
+        block.ends.extend(len(block.ids) + bisect_left(ends, mark) for mark in marks)
+        block.ids.extend(ids)
+
     for part in spec.passage_template:
         if part == "{title}":
             words += title + spec.title_separator if title else ""
         elif part == "{text}":
+            marks = [len(words + stripped(text[:end])) for end in _ends(text, sentences)]
             words += stripped(text)
         else:
-            ids += tokenizer.encode(words, start=False) if words else []
-            ids.append(tokenizer.id_of(spec.tokens[part]))
-            words = ""
-    return ids + (tokenizer.encode(words, start=False) if words else [])
+            written()
+            block.ids.append(tokenizer.id_of(spec.tokens[part]))
+            words, marks = "", []
+    written()
+    return block
+
+
+def _ends(text: str, sentences: Sequence[str]) -> list[int]:
+    """Where in a text its sentences end, which stand in it one after the other."""
+    ends = [0]
+    for sentence in sentences:
+        ends.append(text.index(sentence, ends[-1]) + len(sentence))
+    return ends[1:]
 
 
 def _cut_note(passage: Passage, count: int) -> str:

@@ -50,6 +50,11 @@ class Tokenizer:
             return ids
         return [self.start, *ids]
 
+    def encode_with_ends(self, text: str) -> tuple[list[int], list[int]]:
+        """Ids of `text` alone, no start before it, and where each ends: characters of `text`."""
+        found = self.backend.encode(text.encode("utf-8", "replace").decode(), add_special_tokens=False)
+        return found.ids, [end for _, end in found.offsets]
+
     def decode(self, ids: Iterable[int], *, skip_special: bool = True) -> str:
         """Text of ids; bytes that are no whole character show as U+FFFD."""
         return self.backend.decode(list(ids), skip_special_tokens=skip_special)

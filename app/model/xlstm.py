@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from app.kernels import State, zero_state
@@ -160,6 +161,14 @@ class XLSTM(nn.Module):
         """Residual stream (..., E) -> capped logits (..., V), float32 (float64 in such a model)."""
         y = x if self.norm is None else self.norm(x)
         return soft_cap(self.head(y.to(self.dtype)).to(x.dtype), self.config.output_logit_soft_cap)
+
+    def project_to(self, x: Tensor, tokens: Tensor) -> Tensor:
+        """Logits (..., T) of the ids `tokens` (T,) alone, as `project` has them, in float32."""
+        y = x if self.norm is None else self.norm(x)
+        rows = self.head.weight[tokens].to(x.dtype)
+        if self.int8:
+            rows = rows * self.head.scale[tokens][:, None]
+        return soft_cap(F.linear(y, rows), self.config.output_logit_soft_cap)
 
     def forward(
         self,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from app.model.tokenizer import load_tokenizer
-from app.train.encode import Code
+from app.train.encode import Code, sentence_ends, token_kinds
 from app.train.phases import KINDS, Phase
 from app.train.rows import Job, RowMaker
 
@@ -36,8 +36,10 @@ def inspected(maker: RowMaker, phases: Sequence[Phase], characters: int = 600) -
             raise ValueError(f"{kind}: the first job, of {jobs[0].source}, makes no row")
         yield f"  {_job(jobs[0])}: {len(rows)} rows of {maker.tokens} tokens"
         yield f"  asks: {', '.join(f'{name} {n}' for name, n in sorted(rows.kinds.items()))}"
-        counts = np.bincount(rows.codes.ravel(), minlength=len(Code)).tolist()
+        counts = np.bincount(token_kinds(rows.codes).ravel(), minlength=len(Code)).tolist()
         yield f"  tokens: {', '.join(f'{code.name.lower()} {counts[code]}' for code in Code)}"
+        ends = np.bincount(sentence_ends(rows.codes).ravel(), minlength=3).tolist()
+        yield f"  sentences to rank: {ends[1]} others, {ends[2]} evidence"
         text = decode(rows.ids[0].tolist(), skip_special=False)[:characters]
         yield "  " + text.replace("\n", "\n  ")
 

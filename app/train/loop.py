@@ -19,6 +19,7 @@ from app.train.checkpoint import (
     restore_checkpoint,
     save_checkpoint,
 )
+from app.train.encode import sentence_ends
 from app.train.feed import Feed
 from app.train.held_out import measured
 from app.train.loss import PackedLoss
@@ -67,10 +68,12 @@ def train(
         if run.begins_to_cool(progress):
             run.save(BEFORE_COOLING)
         ids, codes = feed.batch(run.step, progress, config.rows_at(progress) // world.size)
-        weights = loss_weights(phase_at(phases, progress), codes)
+        phase = phase_at(phases, progress)
+        weights = loss_weights(phase, codes)
         total = world.add(_on(world, weights[:, 1:].sum(dtype=np.float64)))
         gradients.zero_()
-        run.lost += _backward(loss_of, ids, weights, total, config.micro, world)
+        parts = (ids, weights, sentence_ends(codes))
+        run.lost += _backward(loss_of, parts, phase.ranking, total, config.micro, world)
         run.weighed += total
         world.add(gradients)
         rate = config.rate(run.step, progress)
@@ -97,17 +100,20 @@ def _due(step: int, every: int) -> bool:
 
 def _backward(
     loss_of: PackedLoss,
-    ids: np.ndarray,
-    weights: np.ndarray,
+    batch: tuple[np.ndarray, np.ndarray, np.ndarray],
+    ranking: float,
     total: Tensor,
     micro: int,
     world: World,
 ) -> Tensor:
-    """Add the gradients of a batch's loss over `total` to the weights; returns the loss."""
+    """Add the gradients of a batch's loss over `total` to the weights; returns the loss.
+
+    A batch is what `PackedLoss` takes: ids, weights, ends of sentences.
+    """
     lost = torch.zeros((), dtype=torch.float64, device=world.device)
-    for at in range(0, len(ids), micro):
-        part = slice(at, at + micro)
-        loss = loss_of(_on(world, ids[part]).long(), _on(world, weights[part]))
+    for at in range(0, len(batch[0]), micro):
+        ids, weights, ends = (_on(world, part[at : at + micro]) for part in batch)
+        loss = loss_of(ids.long(), weights, ends, ranking)
         (loss / total.to(loss.dtype)).backward()
         lost += loss.detach()
     return lost

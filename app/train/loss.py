@@ -1,4 +1,4 @@
-"""The loss of packed rows: cross-entropy, weighted token by token.
+"""The loss of packed rows: cross-entropy, weighted token by token, and the ranking of sentences.
 
 Weights stay float32; the model that runs computes as at inference, in bfloat16 on a GPU.
 """
@@ -25,6 +25,8 @@ class PackedLoss:
     Args:
         model: float32 weights; they are what gradients reach.
         start_id: the token that begins a document in a row.
+        choice_ids: the evidence and the refusal token, whose logits rank sentences; None where
+            none are ranked.
         dtype: of the projections while running; float32 is the model as it is.
         compiler: compiles each block's forward (torch.compile with its settings), or None.
     """
@@ -34,10 +36,12 @@ class PackedLoss:
         model: XLSTM,
         *,
         start_id: int,
+        choice_ids: tuple[int, int] | None = None,
         dtype: torch.dtype = torch.float32,
         compiler: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None,
     ) -> None:
         self._weights, self._start_id = dict(model.named_parameters()), start_id
+        self._choice_ids = torch.tensor(choice_ids or (0, 0), device=model.device)
         with torch.device("meta"):  # its form alone: the weights are given at each call
             runs = XLSTM(model.config, dtype=dtype, kernels=model.kernels)
         self._dtypes = {name: weight.dtype for name, weight in runs.named_parameters()}
@@ -45,22 +49,43 @@ class PackedLoss:
             compiled = compiler(Block.forward)  # once: every block is the same function of its own
             for block in runs.blocks:
                 block.forward = functools.partial(compiled, block)
-        self._reads, self._scores = _Reads(runs), _Scores(runs)
+        self._reads, self._scores, self._chooses = _Reads(runs), _Scores(runs), _Chooses(runs)
 
-    def __call__(self, ids: Tensor, weights: Tensor) -> Tensor:
-        """Sum over all tokens but the first of weight times negative log-likelihood, in nats.
+    def __call__(
+        self, ids: Tensor, weights: Tensor, ends: Tensor | None = None, ranking: float = 0.0
+    ) -> Tensor:
+        """Weighted negative log-likelihood of all tokens but the first, and of choices, in nats.
 
         Args:
             ids: (B,S+1); each token is predicted from those before it in its document.
             weights: (B,S+1) float; the first of a row counts nothing.
+            ends: (B,S+1) int, what each token ends: 1 a sentence, 2 one that is evidence, 0 none.
+            ranking: the weight of each document's choice among the sentences that it has.
         """
         cast = self._cast()
         x = functional_call(self._reads, cast, (ids[:, :-1], ids[:, :-1] == self._start_id))
         total = x.new_zeros(())
+        if ends is not None and ranking:
+            total = total + ranking * self._choice(cast, x, ids, ends)[0].sum()
         for part in self._parts(x, ids[:, 1:], weights[:, 1:]):
             # Logits are the largest tensors of all: made again in the backward pass, never kept.
             total = total + checkpoint(self._weighted, cast, *part, use_reentrant=False)
         return total
+
+    @torch.no_grad()
+    def chosen(self, ids: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
+        """Nats and whether the choice is right, of every document (N,) that has sentences."""
+        cast = self._cast()
+        x = functional_call(self._reads, cast, (ids[:, :-1], ids[:, :-1] == self._start_id))
+        return self._choice(cast, x, ids, ends)
+
+    def _choice(
+        self, cast: dict[str, Tensor], x: Tensor, ids: Tensor, ends: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        at = ends[:, :-1].flatten().nonzero()[:, 0]
+        documents = (ids[:, :-1] == self._start_id).flatten().cumsum(0)[at]
+        scores = functional_call(self._chooses, cast, (x.flatten(0, 1)[at], self._choice_ids))
+        return choice_loss(scores, documents, ends[:, :-1].flatten()[at] == 2)
 
     @torch.no_grad()
     def judge(self, ids: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,6 +113,32 @@ class PackedLoss:
         return (lost * weights).sum()
 
 
+def choice_loss(scores: Tensor, documents: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of choosing a right sentence of each document, or none, whose score is 0.
+
+    Args:
+        scores: (T,) of sentences.
+        documents: (T,) which document each is of, in order.
+        right: (T,) bool; where a document has none, none is the right choice.
+
+    Returns:
+        Nats (N,) of each document, and whether its highest score is right.
+    """
+    _, group = documents.unique_consecutive(return_inverse=True)
+    count = int(group[-1]) + 1 if len(group) else 0
+    top = scores.new_zeros(count).scatter_reduce(0, group, scores.detach(), "amax")
+    parts = (scores - top[group]).exp()
+    none = (-top).exp()
+    every = none.index_add(0, group, parts)
+    held = none.new_zeros(count).index_add(0, group, parts * right)
+    answered = none.new_zeros(count).index_add(0, group, right.to(none.dtype)) > 0
+    best = held.detach().new_zeros(count)
+    best = best.scatter_reduce(0, group, torch.where(right, scores.detach(), -torch.inf), "amax")
+    best = torch.where(answered, best, 0.0)
+    hits = torch.where(answered, (best == top) & (top > 0), top <= 0)
+    return every.log() - torch.where(answered, held, none).clamp_min(1e-30).log(), hits
+
+
 class _Reads(nn.Module):
     """Ids and starts (B,S) -> residual stream (B,S,E)."""
 
@@ -109,3 +160,15 @@ class _Scores(nn.Module):
     def forward(self, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         logits = self.model.project(x)
         return F.cross_entropy(logits, targets, reduction="none"), logits.argmax(-1) == targets
+
+
+class _Chooses(nn.Module):
+    """Residual stream (T,E) at ends of sentences -> how much more each is evidence than not (T,)."""
+
+    def __init__(self, model: XLSTM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, choice_ids: Tensor) -> Tensor:
+        evidence, refusal = self.model.project_to(x, choice_ids).unbind(-1)
+        return evidence - refusal

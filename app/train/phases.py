@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.train.encode import Code
+from app.train.encode import Code, token_kinds
 
 KINDS = ("text", "made", "pairs", "own")
 # What counts is written after the prompt; the words of a prompt count little.
@@ -21,6 +21,7 @@ LEARNING = {
     Code.EVIDENCE: 2.0,
     Code.CHOICE: 4.0,
     Code.MADE_ANSWER: 3.0,
+    Code.QUESTION: 1.0,
 }
 ANSWERING = {
     Code.PROMPT: 0.1,
@@ -30,7 +31,9 @@ ANSWERING = {
     Code.EVIDENCE: 1.0,
     Code.CHOICE: 3.0,
     Code.MADE_ANSWER: 1.5,
+    Code.QUESTION: 0.7,
 }
+RANKING = 8.0  # as much as two first tokens of an answer's evidence
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,14 @@ class Phase:
     """A stretch of a run that ends at progress `until`.
 
     `mix` gives the share of each kind of rows (they need not sum to 1), `weights` the weight in
-    the loss of each code; what is not named has none.
+    the loss of each code; what is not named has none. `ranking` is the weight of the choice among
+    the sentences of an example.
     """
 
     until: float
     mix: Mapping[str, float]
     weights: Mapping[Code, float]
+    ranking: float = RANKING
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.mix) - set(KINDS))
@@ -64,8 +69,8 @@ PRETRAIN = (
 )
 # From trained weights: questions from the start.
 TUNE = (
-    Phase(0.65, mix(0.25, 0.20, 0.33, 0.22), ANSWERING),
-    Phase(1.0, mix(0.08, 0.12, 0.36, 0.44), ANSWERING),
+    Phase(0.55, mix(0.22, 0.13, 0.38, 0.27), {**ANSWERING, Code.PROMPT: 0.2}),
+    Phase(1.0, mix(0.08, 0.07, 0.42, 0.43), ANSWERING),
 )
 
 
@@ -86,4 +91,4 @@ def loss_weights(phase: Phase, codes: np.ndarray) -> np.ndarray:
     table = np.zeros(max(Code) + 1, np.float32)
     for code, weight in phase.weights.items():
         table[code] = weight
-    return table[codes]
+    return table[token_kinds(codes)]

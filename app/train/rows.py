@@ -21,6 +21,7 @@ from app.train.read import Pair, documents, pairs
 from app.train.sources import DataConfig, find_file
 
 PART_BYTES = 600_000  # of a compressed file in a job: a few seconds' work
+ASKED_SHARE = 0.5  # of natural questions with evidence, learnt the other way round too
 WINDOWS_USED = 0.7  # share of a document's windows that a pass makes examples from
 
 
@@ -79,8 +80,10 @@ class RowMaker:
         encoder = _encoder(self.reader, self.tokens)
         if job.kind == "text":
             return self._texts(job, encoder, draw)
-        made = self._examples(job, draw)
-        encoded = [e for e in map(encoder.encode, made) if e is not None]
+        encoded = []
+        for example in self._examples(job, draw):
+            if (whole := encoder.encode(example)) is not None:
+                encoded += [whole, *asked_of(example, encoder, draw)]
         return self.pack(encoded, encoder, draw)
 
     def pack(self, encoded: list[Encoded], encoder: Encoder, draw: random.Random) -> Rows:
@@ -115,6 +118,17 @@ class RowMaker:
             other = draw.choice(found)
             other = None if other is document else other
             yield from document_examples(document, other, draw, WINDOWS_USED)
+
+
+def asked_of(example: Example, encoder: Encoder, draw: random.Random) -> Iterator[Encoded]:
+    """What is asked of a sentence, or of the passage that holds it, from some natural questions."""
+    for ask in example.asks:
+        if example.made or ask.evidence is None or draw.random() > ASKED_SHARE:
+            continue
+        whole = next((text for _, text in example.passages if ask.evidence in text), "")
+        passage = whole if draw.random() < 0.25 else ask.evidence
+        if 0 < len(passage) < 3_000:
+            yield encoder.asked_of(passage, ask.question)
 
 
 @functools.lru_cache(maxsize=2)

@@ -125,6 +125,7 @@ def train_reader(
         loss_of = PackedLoss(
             model,
             start_id=tokenizer.id_of(spec.tokens["start"]),
+            choice_ids=tuple(tokenizer.id_of(spec.tokens[t]) for t in ("evidence", "refusal")),
             dtype=torch.bfloat16 if world.device.type == "cuda" else torch.float32,
             compiler=_compiler(options, model),
         )

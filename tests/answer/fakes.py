@@ -1,5 +1,6 @@
 """Stand-ins for retriever, reader and tokenizer: small, exact, without weights."""
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -50,6 +51,11 @@ class CharTokenizer:
         for part in parts:
             ids += [SPECIAL.index(part)] if part in SPECIAL else [10 + ord(c) for c in part]
         return ids
+
+    def encode_with_ends(self, text):
+        ids = self.encode(text, start=False)
+        lengths = (len(SPECIAL[i]) if i < 10 else 1 for i in ids)
+        return ids, list(itertools.accumulate(lengths))
 
     def id_of(self, token):
         return SPECIAL.index(token)

@@ -46,6 +46,20 @@ def test_a_shortened_passage_gives_only_its_kept_sentences():
     assert prompt.sentences == ((0, 1),)
 
 
+def test_where_each_sentence_ends():
+    found = [
+        passage("A <|no|>b.", "C d.", "E f."),
+        passage("G h.", "I.", "K l.", kept=(0, 2), rank=2),
+    ]
+    prompt = build_prompt(spec(), TOKENIZER, "Q", found)
+    ended = [[written_to(prompt, end)[-4:] for end in ends] for ends in prompt.ends]
+    assert ended == [["  b.", "C d.", "E f."], ["G h.", "K l."]]
+
+
+def written_to(prompt, end):
+    return TOKENIZER.decode(prompt.ids[: end + 1], skip_special=False)
+
+
 def test_what_does_not_fit_is_cut_at_a_sentence_and_said():
     # frame 6 + 2 * 1, answer 60, evidence 160: 228; room for one block of 1 + 9 + 60 of 2 sentences
     found = [

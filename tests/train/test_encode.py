@@ -8,7 +8,16 @@ import pytest
 from tests.answer.fakes import SPECIAL, CharTokenizer, spec
 
 from app.answer.prompt import build_prompt
-from app.train.encode import Code, Encoded, Encoder, whole_passage
+from app.train.encode import (
+    EVIDENT,
+    SENTENCE,
+    Code,
+    Encoded,
+    Encoder,
+    sentence_ends,
+    token_kinds,
+    whole_passage,
+)
 from app.train.makers.records import Ask, Example, refusal
 from app.train.pack import pack_examples, pack_texts
 
@@ -25,6 +34,10 @@ def encode(*asks, made=False, encoder=ENCODER):
     return encoder.encode(Example(PASSAGES, asks, made))
 
 
+def kinds_of(found):
+    return tuple(token_kinds(np.array(found.codes)).tolist())
+
+
 OPENING = "<|bos|><|question|>Q?<|passage|>T. Ab. Cd.<|passage|>Ef.<|question|>Q?"
 OPENING_TOKENS = 2 + 2 + 1 + 10 + 1 + 3 + 1 + 2
 
@@ -32,7 +45,7 @@ OPENING_TOKENS = 2 + 2 + 1 + 10 + 1 + 3 + 1 + 2
 def test_evidence_comes_before_the_answer():
     found = encode(Ask("Q?", "k", "Cd.", "short", "C"))
     assert readable(found.ids) == OPENING + "<|quote|>Cd.<|short|>C<|end|>"
-    assert found.codes == (*[P] * OPENING_TOKENS, G, C, E, E, E, A, A)
+    assert kinds_of(found) == (*[P] * OPENING_TOKENS, G, C, E, E, E, A, A)
     assert found.kinds == ("k",)
 
 
@@ -52,6 +65,43 @@ def test_further_questions_follow_on_the_same_passages():
     more = "<|question|>R?<|quote|><|none|><|end|>"
     assert readable(found.ids) == OPENING + "<|quote|>Cd.<|end|>" + more
     assert found.codes[-6:] == (*[Code.MADE_PROMPT] * 3, G, C, E) and found.kinds == ("a", "b")
+
+
+LONG = ("One has a red hat. One has a blue hat. Cd.", "Two of them have none at all.")
+
+
+def ended(first, *passages):
+    """The sentences whose last tokens are marked, with the marks."""
+    found = ENCODER.encode(Example(tuple(("", p) for p in passages), (first,), made=False))
+    text, marks = readable(found.ids), sentence_ends(np.array(found.codes))
+    assert text.startswith("<|bos|><|question|>Q?<|passage|>")
+    return [(chr(found.ids[i - 1] - 10) + chr(found.ids[i] - 10), int(marks[i])) for i in np.flatnonzero(marks)]
+
+
+def test_the_sentences_that_the_first_question_chooses_among_are_marked_at_their_ends():
+    assert (SENTENCE, EVIDENT) == (16, 32) and max(Code) < 16
+    blue = Ask("Q?", "k", "One has a blue hat.")
+    assert ended(blue, *LONG) == [("t.", 1), ("t.", 2), ("l.", 1)]  # "Cd." is too short to be one
+    assert ended(refusal("Q?", "k"), *LONG) == [("t.", 1), ("t.", 1), ("l.", 1)]
+    assert ended(Ask("Q?", "k", "Cd."), *LONG)[2] == ("d.", 2)
+    assert ended(Ask("Q?", "k", style="short", answer="C"), *LONG) == []
+    assert ended(Ask("Q?", "k", "It stands nowhere here."), *LONG) == []
+
+
+def test_every_token_that_tells_the_evidence_from_another_sentence_is_a_choice():
+    asked = Ask("Q?", "k", "One has a blue hat.")
+    found = ENCODER.encode(Example((("", LONG[0]),), (asked,), made=False))
+    codes = kinds_of(found)[-len("One has a blue hat.") - 1 : -1]
+    # "One has a red hat." goes along until the b after "One has a ", which decides.
+    assert codes == (C,) * (len("One has a ") + 1) + (E,) * len("lue hat.")
+    again = ENCODER.encode(Example((("", "Cd. Ef."),), (Ask("Q?", "k", "Cd."),), made=False))
+    assert kinds_of(again)[-4:] == (C, E, E, E)
+
+
+def test_a_question_is_learnt_from_its_passage_too():
+    found = ENCODER.asked_of("Ab.", "Q?")
+    assert readable(found.ids) == "<|bos|><|passage|>Ab.<|question|>Q?<|quote|>"
+    assert found.codes == (*[P] * 5, G, *[Code.QUESTION] * 3)
 
 
 def test_the_opening_is_what_the_reader_is_asked_with():
