@@ -15,6 +15,7 @@ from app.papers.records import Passage
 
 READER = "data/models/reader"  # the default model, from the folder of the project
 FORMAT = 1
+CHOICES = ("evidence", "refusal")  # tokens whose logits, at its end, say what a sentence is
 _LITERAL = re.compile(r"<\|[^|<>]{0,40}\|>")
 _EVIDENCE_ROOM = 160  # tokens kept free for the evidence sentence that is read after the prompt
 

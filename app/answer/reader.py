@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from app.answer.calibration import UNCALIBRATED, Calibration
-from app.answer.prompt import READER, Prompt, PromptSpec, build_prompt, stripped
+from app.answer.prompt import CHOICES, READER, Prompt, PromptSpec, build_prompt, stripped
 from app.model.checkpoint import load_model
 from app.model.generate import generate, prefill
 from app.model.score import score_continuations, score_endings
@@ -27,12 +27,16 @@ from app.papers.records import Passage
 class Reading:
     """A prompt that was read up to the evidence token: logits (1,V), the state, and a first word.
 
-    `declines` says that the refusal token is the likeliest to come next.
+    `declines` says that the refusal token is the likeliest to come next. `relevance` holds for each
+    passage and each of its sentences in the prompt how much rather the reader, at its end, would
+    write the evidence token than the refusal: a difference of logits, which means something only
+    where the reader was trained to rank sentences so.
     """
 
     logits: Tensor
     state: ModelState
     declines: bool
+    relevance: tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,16 @@ class Reader:
             prompt: Of this question.
             state: What earlier questions left (see `carry`); None for a fresh start.
         """
-        logits, state = prefill(self.model, [prompt.ids], state)
-        refusal = self.tokenizer.id_of(self.spec.tokens["refusal"])
-        return Reading(logits, state, int(logits[0].argmax()) == refusal)
+        streams: list[Tensor] = []
+        logits, state = prefill(self.model, [prompt.ids], state, watch=streams.append)
+        evidence, refusal = (self.tokenizer.id_of(self.spec.tokens[t]) for t in CHOICES)
+        ends = torch.tensor([end for ends in prompt.ends for end in ends], dtype=torch.long)
+        with torch.inference_mode():
+            x = torch.cat(streams, 1)[0, ends.to(logits.device)]
+            pair = self.model.project_to(x, torch.tensor([evidence, refusal], device=x.device))
+        values = iter((pair[:, 0] - pair[:, 1]).tolist())
+        relevance = tuple(tuple(next(values) for _ in ends) for ends in prompt.ends)
+        return Reading(logits, state, int(logits[0].argmax()) == refusal, relevance)
 
     def likelihoods(self, reading: Reading, sentences: Sequence[str]) -> list[float]:
         """Log-likelihood of each sentence as evidence, over its tokens plus the reader's offset.

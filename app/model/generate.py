@@ -28,6 +28,7 @@ def prefill(
     state: ModelState | None = None,
     *,
     slice_tokens: int = SLICE_TOKENS,
+    watch: Callable[[Tensor], object] | None = None,
 ) -> tuple[Tensor, ModelState]:
     """Read prompts, each with its own length, in slices of constant memory.
 
@@ -36,6 +37,7 @@ def prefill(
         tokens: ids, one list of at least one id a row.
         state: after what came before each row; None is the start.
         slice_tokens: columns read at once, at least 1.
+        watch: is shown the residual stream (B,T,E) of each slice, in order.
 
     Returns:
         Logits (B,V) after each row's last token, and the state there.
@@ -57,6 +59,8 @@ def prefill(
                 f"kernels {model.kernels!r} leave no state to carry on from; "
                 "generate with a chunkwise or recurrent form"
             )
+        if watch is not None:
+            watch(x)
         here = x[torch.arange(len(x), device=x.device), (left - 1).clamp_min(0)]
         last = here if last is None else torch.where((left > 0)[:, None], here, last)
     return model.project(last), state

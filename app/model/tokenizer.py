@@ -52,7 +52,9 @@ class Tokenizer:
 
     def encode_with_ends(self, text: str) -> tuple[list[int], list[int]]:
         """Ids of `text` alone, no start before it, and where each ends: characters of `text`."""
-        found = self.backend.encode(text.encode("utf-8", "replace").decode(), add_special_tokens=False)
+        found = self.backend.encode(
+            text.encode("utf-8", "replace").decode(), add_special_tokens=False
+        )
         return found.ids, [end for _, end in found.offsets]
 
     def decode(self, ids: Iterable[int], *, skip_special: bool = True) -> str:

@@ -138,9 +138,7 @@ class Encoder:
             ids += self._words(question) if part == "{question}" else [self._id(part)]
         return ids
 
-    def _written(
-        self, ask: Ask, answer: Code, sentences: list[str]
-    ) -> tuple[list[int], list[int]]:
+    def _written(self, ask: Ask, answer: Code, sentences: list[str]) -> tuple[list[int], list[int]]:
         """The mark that says how to answer, and what the reader writes after it."""
         if ask.refuses:
             ids = [self._id("evidence"), self._id("refusal"), self._id("end")]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from app.answer.prompt import PromptSpec
+from app.answer.prompt import CHOICES, PromptSpec
 from app.model.checkpoint import load_model
 from app.model.config import XLSTMConfig
 from app.model.save import save_model
@@ -125,7 +125,7 @@ def train_reader(
         loss_of = PackedLoss(
             model,
             start_id=tokenizer.id_of(spec.tokens["start"]),
-            choice_ids=tuple(tokenizer.id_of(spec.tokens[t]) for t in ("evidence", "refusal")),
+            choice_ids=tuple(tokenizer.id_of(spec.tokens[t]) for t in CHOICES),
             dtype=torch.bfloat16 if world.device.type == "cuda" else torch.float32,
             compiler=_compiler(options, model),
         )

@@ -40,6 +40,21 @@ def test_likelihoods_are_those_of_the_sentence_after_the_whole_prompt(reader):
         assert value == pytest.approx(total / (len(ids) + 2), abs=2e-4)
 
 
+def test_relevance_is_read_at_the_end_of_each_sentence(reader):
+    prompt = reader.prompt("Why?", [passage("It is so.", "Is it?"), passage("No.", rank=2)])
+    with torch.inference_mode():
+        logits = reader.model(torch.tensor([prompt.ids]))[0][0].double()
+    marks = [SPECIAL.index(f"<|{name}|>") for name in ("quote", "none")]
+    text = reader.tokenizer.decode(prompt.ids, skip_special=False)
+    wanted = []
+    for sentence in ("It is so.", "Is it?", "No."):
+        before = text[: text.index(sentence) + len(sentence)]
+        at = len(reader.tokenizer.encode(before, start=False)) - 1
+        wanted.append((logits[at, marks[0]] - logits[at, marks[1]]).item())
+    first, second = reader.read(prompt).relevance
+    assert [*first, *second] == pytest.approx(wanted, abs=2e-4) and len(first) == 2
+
+
 def test_a_question_is_scored_token_by_token_after_each_text_alone(reader):
     texts = ["It is so.", "A rather longer sentence says nothing of it.", ""]
     got = reader.question_given(" Why? ", texts)

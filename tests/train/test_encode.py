@@ -67,15 +67,16 @@ def test_further_questions_follow_on_the_same_passages():
     assert found.codes[-6:] == (*[Code.MADE_PROMPT] * 3, G, C, E) and found.kinds == ("a", "b")
 
 
+ROOMY = Encoder(spec(), CharTokenizer(), most_tokens=600)
 LONG = ("One has a red hat. One has a blue hat. Cd.", "Two of them have none at all.")
 
 
 def ended(first, *passages):
     """The sentences whose last tokens are marked, with the marks."""
-    found = ENCODER.encode(Example(tuple(("", p) for p in passages), (first,), made=False))
+    found = ROOMY.encode(Example(tuple(("", p) for p in passages), (first,), made=False))
     text, marks = readable(found.ids), sentence_ends(np.array(found.codes))
     assert text.startswith("<|bos|><|question|>Q?<|passage|>")
-    return [(chr(found.ids[i - 1] - 10) + chr(found.ids[i] - 10), int(marks[i])) for i in np.flatnonzero(marks)]
+    return [(readable(found.ids[i - 1 : i + 1]), int(marks[i])) for i in np.flatnonzero(marks)]
 
 
 def test_the_sentences_that_the_first_question_chooses_among_are_marked_at_their_ends():
@@ -90,7 +91,7 @@ def test_the_sentences_that_the_first_question_chooses_among_are_marked_at_their
 
 def test_every_token_that_tells_the_evidence_from_another_sentence_is_a_choice():
     asked = Ask("Q?", "k", "One has a blue hat.")
-    found = ENCODER.encode(Example((("", LONG[0]),), (asked,), made=False))
+    found = ROOMY.encode(Example((("", LONG[0]),), (asked,), made=False))
     codes = kinds_of(found)[-len("One has a blue hat.") - 1 : -1]
     # "One has a red hat." goes along until the b after "One has a ", which decides.
     assert codes == (C,) * (len("One has a ") + 1) + (E,) * len("lue hat.")

@@ -44,6 +44,36 @@ def test_the_loss_is_the_weighted_cross_entropy(monkeypatch, tied):
     assert torch.equal(right.flatten(), logits.argmax(-1).flatten() == ids[:, 1:].flatten())
 
 
+def test_the_choice_is_among_the_sentences_of_a_document_and_none():
+    model = small(conv1d_kernel_size=4).requires_grad_(True)
+    ids, weights = rows()
+    ends = torch.zeros_like(ids)
+    ends[0, [3, 9, 14]] = torch.tensor([1, 2, 1])  # one is evidence
+    ends[0, [20, 30]] = 1  # the next document of the row: none is
+    ends[2, [5, 6, 39]] = torch.tensor([2, 2, 1])  # two are; the last token of a row is not read
+    logits = model.project(model.hidden(ids[:, :-1], starts=ids[:, :-1] == START)[0])
+    score = logits[..., 7] - logits[..., 5]
+    wanted, hits = [], []
+    for row, others, right in ((0, [3, 14], [9]), (0, [20, 30], []), (2, [], [5, 6])):
+        every = [score[row, t].exp() for t in (*others, *right)] + [torch.ones(()).double()]
+        held = sum(score[row, t].exp() for t in right) if right else torch.ones(()).double()
+        wanted.append(-(held / sum(every)).log())
+        best = max((*others, *right), key=lambda t: score[row, t].item())
+        hits.append(best in right and score[row, best] > 0 if right else score[row, best] <= 0)
+    loss_of = PackedLoss(model, start_id=START, choice_ids=(7, 5), dtype=torch.float64)
+    nats, found = loss_of.chosen(ids, ends)
+    torch.testing.assert_close(nats, torch.stack(wanted).detach())
+    assert found.tolist() == [bool(hit) for hit in hits]
+    both = loss_of(ids, weights, ends, 0.5)
+    torch.testing.assert_close(both, loss_of(ids, weights) + 0.5 * sum(wanted))
+    got, want = (
+        torch.autograd.grad(loss, model.blocks[0].mlstm.qk.weight, retain_graph=True)[0]
+        for loss in (both - loss_of(ids, weights), 0.5 * sum(wanted))
+    )
+    torch.testing.assert_close(got, want, rtol=1e-8, atol=1e-12)
+    assert loss_of.chosen(ids, torch.zeros_like(ends))[0].shape == (0,)
+
+
 def test_gradients_of_a_bfloat16_run_reach_float32_weights():
     model = small(torch.float32, tie_word_embeddings=True, scale=0.2).requires_grad_(True)
     ids, weights = rows()

@@ -159,7 +159,7 @@ def test_a_gradient_that_is_not_finite_is_skipped(maker, tmp_path, monkeypatch):
     before = [w.detach().clone() for w in model.parameters()]
     loss_of = PackedLoss(model, start_id=START)
     feed, config = Feed(maker, PHASES), settings(2)
-    broken = lambda ids, weights: loss_of(ids, weights) * float("nan")  # noqa: E731
+    broken = lambda ids, weights, *_: loss_of(ids, weights) * float("nan")  # noqa: E731
     stood = train(model, broken, feed, PHASES, config, tmp_path, HERE, say=lambda line: None)
     assert stood.skipped == 2
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters()))
