@@ -163,7 +163,7 @@ class _Scores(nn.Module):
 
 
 class _Chooses(nn.Module):
-    """Residual stream (T,E) at ends of sentences -> how much more each is evidence than not (T,)."""
+    """Residual stream (T,E) at ends of sentences -> logit (T,) of evidence against refusal."""
 
     def __init__(self, model: XLSTM) -> None:
         super().__init__()
