@@ -79,7 +79,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", type=kind, default=value, help=f"default: {shown}")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--kernels", default="auto", help="auto, native, triton or one by name")
-    parser.add_argument("--compile", action="store_true", help="compile blocks of native kernels")
+    parser.add_argument("--compile", action="store_true", help="compile what is around the kernels")
     parser.add_argument("--held-out", action="store_true", help="measure on corpus/heldout")
 
 

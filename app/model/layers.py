@@ -139,27 +139,29 @@ class MLSTMLayer(nn.Module):
         kernel = c.conv1d_kernel_size
         self.conv = CausalConvolution(c.embedding_dim, kernel, exact) if kernel else None
 
-    def forward(
+    def inputs(
         self,
         y: Tensor,
-        state: BlockState,
-        lengths: Tensor | None,
-        cell: Cell,
+        window: Tensor | None,
+        lengths: Tensor | None = None,
         starts: Tensor | None = None,
-    ) -> tuple[Tensor, BlockState]:
-        """Normed input y (B,S,E) and the state before it -> (B,S,E) and the state after it.
+    ) -> tuple[Tensor, ...]:
+        """What the cell reads, from the normed input y (B,S,E), float32.
 
         Args:
-            y: float32.
-            state: never changed.
+            y: the input.
+            window: the convolution's inputs before it, or None where there is no convolution.
             lengths: (B,) true tokens of right-padded rows, or None; pads leave the state alone.
-            cell: a sequence kernel, or for S = 1 a step kernel behind the same signature.
             starts: (B,S) true where a document begins in a packed row, or None; never with lengths.
+
+        Returns:
+            q, k (B,H,S,Dk), v (B,H,S,Dv), i, f (B,H,S), the output gate before its sigmoid
+            (B,S,H*Dv), and the next window.
         """
         c, (batch, tokens, _) = self.config, y.shape
-        z, window = y, state.window
+        z = y
         if self.conv is not None:
-            z, window = self.conv(y, state.window, lengths, starts)
+            z, window = self.conv(y, window, lengths, starts)
         qk = self.qk(z.to(self.dtype)).view(batch, tokens, 2 * c.num_heads, c.qk_head_dim)
         q, k = qk.transpose(1, 2).split(c.num_heads, dim=1)
         v, o = self.vo(y.to(self.dtype)).split(c.v_width, dim=-1)
@@ -170,9 +172,13 @@ class MLSTMLayer(nn.Module):
             i, f = i.masked_fill(pad, -torch.inf), f.masked_fill(pad, torch.inf)
         if starts is not None:
             f = f.masked_fill(starts[:, None], -torch.inf)  # nothing of the memory is kept
-        h, memory = cell(q, k, v, i, f, state.memory)
-        h = self.norm(h.transpose(1, 2).to(y.dtype)) * torch.sigmoid(o.to(y.dtype))
-        return self.out(h.to(self.dtype)), BlockState(memory, window)
+        return q, k, v, i, f, o, window
+
+    def output(self, h: Tensor, o: Tensor) -> Tensor:
+        """The cell's h (B,H,S,Dv) through the norm of heads, the output gate and projection."""
+        exact = wide(self.dtype)
+        h = self.norm(h.transpose(1, 2).to(exact)) * torch.sigmoid(o.to(exact))
+        return self.out(h.to(self.dtype))
 
 
 class Block(nn.Module):
@@ -198,7 +204,31 @@ class Block(nn.Module):
         cell: Cell,
         starts: Tensor | None = None,
     ) -> tuple[Tensor, BlockState]:
-        """Residual stream x (B,S,E) float32 -> the same, and this block's next state."""
-        mixed, state = self.mlstm(self.norm_mlstm(x), state, lengths, cell, starts)
-        x = x + mixed
-        return x + self.ffn(self.norm_ffn(x).to(self.dtype)), state
+        """Residual stream x (B,S,E) float32 -> the same, and this block's next state.
+
+        Args:
+            x: the stream.
+            state: never changed.
+            lengths: as in `MLSTMLayer.inputs`, as are `starts`.
+            cell: a sequence kernel, or for S = 1 a step kernel behind the same signature.
+            starts: of documents.
+        """
+        *qkvif, o, window = self.before_cell(x, state.window, lengths, starts)
+        h, memory = cell(*qkvif, state.memory)
+        return self.after_cell(x, h, o), BlockState(memory, window)
+
+    # Two functions of tensors alone, so that a compiler can take them; the cell is a kernel.
+    def before_cell(
+        self,
+        x: Tensor,
+        window: Tensor | None,
+        lengths: Tensor | None = None,
+        starts: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Norm, and then `MLSTMLayer.inputs`."""
+        return self.mlstm.inputs(self.norm_mlstm(x), window, lengths, starts)
+
+    def after_cell(self, x: Tensor, h: Tensor, o: Tensor) -> Tensor:
+        """The stream with what the cell and then the feed-forward layer add to it."""
+        x = x + self.mlstm.output(h, o)
+        return x + self.ffn(self.norm_ffn(x).to(self.dtype))

@@ -28,7 +28,8 @@ class PackedLoss:
         choice_ids: the evidence and the refusal token, whose logits rank sentences; None where
             none are ranked.
         dtype: of the projections while running; float32 is the model as it is.
-        compiler: compiles each block's forward (torch.compile with its settings), or None.
+        compiler: compiles what is around each block's cell (torch.compile with its settings), or
+            None; the cell itself is a kernel.
     """
 
     def __init__(
@@ -45,10 +46,11 @@ class PackedLoss:
         with torch.device("meta"):  # its form alone: the weights are given at each call
             runs = XLSTM(model.config, dtype=dtype, kernels=model.kernels)
         self._dtypes = {name: weight.dtype for name, weight in runs.named_parameters()}
-        if compiler is not None:
-            compiled = compiler(Block.forward)  # once: every block is the same function of its own
+        if compiler is not None:  # once: every block is the same function of its own weights
+            before, after = compiler(Block.before_cell), compiler(Block.after_cell)
             for block in runs.blocks:
-                block.forward = functools.partial(compiled, block)
+                block.before_cell = functools.partial(before, block)
+                block.after_cell = functools.partial(after, block)
         self._reads, self._scores, self._chooses = _Reads(runs), _Scores(runs), _Chooses(runs)
 
     def __call__(

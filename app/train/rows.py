@@ -70,7 +70,9 @@ class RowMaker:
         folder = self.corpus if texts else self.questions
         found = []
         for name in names:
-            parts = max(1, find_file(folder, name).stat().st_size // PART_BYTES)
+            size = find_file(folder, name).stat().st_size
+            size *= max(1.0, self.data.questions.get(name, 1.0))
+            parts = max(1, int(size / PART_BYTES))
             found += [Job(kind, name, part, parts) for part in range(parts)]
         return found
 

@@ -36,7 +36,7 @@ class RunOptions:
     Args:
         device: "cpu" or "cuda".
         kernels: of the mLSTM; "auto" takes Triton on a GPU and the native form on a CPU.
-        compile: compile the blocks, which goes with native kernels only.
+        compile: compile what is around each block's cell.
         workers: processes that make rows.
         held_out: measure on the corpus's held-out file.
     """
@@ -127,7 +127,7 @@ def train_reader(
             start_id=tokenizer.id_of(spec.tokens["start"]),
             choice_ids=tuple(tokenizer.id_of(spec.tokens[t]) for t in CHOICES),
             dtype=torch.bfloat16 if world.device.type == "cuda" else torch.float32,
-            compiler=_compiler(options, model),
+            compiler=_compiler(options),
         )
         held_out = held_out_rows(maker, HELD_OUT_ROWS) if options.held_out else None
         feed = Feed(maker, phases, workers=options.workers, rank=world.rank, world=world.size)
@@ -158,16 +158,10 @@ def _model(
     return model
 
 
-def _compiler(options: RunOptions, model: XLSTM) -> Callable | None:
-    """What compiles a block.
-
-    Raises:
-        ValueError: the kernels are hand-written, which the compiler does not look into.
-    """
+def _compiler(options: RunOptions) -> Callable | None:
+    """What compiles the blocks."""
     if not options.compile:
         return None
-    if "triton" in model.backend.chunkwise_kernel:
-        raise ValueError("blocks are compiled with native kernels: give --kernels native")
     return lambda function: torch.compile(function, dynamic=False)
 
 
