@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from app.train.makers import changes
 from app.train.makers import pairs as maker
 from app.train.read import Pair
 
@@ -99,35 +100,35 @@ def test_taken_away_refuses_only_where_no_answer_is_left():
 def test_another_number_stands_in_no_passage():
     for seed in SEEDS:
         shown = [GOLD, "In 2026 and 2029 it rained."]
-        asked = maker.other_number(PAIR.question, shown, random.Random(seed))
+        asked = changes.other_number(PAIR.question, shown, random.Random(seed))
         if asked is not None:
             assert "2024" not in asked and not {"2026", "2029"} & set(asked.split())
-    assert maker.other_number(OTHER.question, [NEAR], random.Random(0)) is None
+    assert changes.other_number(OTHER.question, [NEAR], random.Random(0)) is None
 
 
 def test_another_name_is_one_that_is_shown_and_of_which_the_same_is_not_said():
     question = "Which metal did Anna Rook find in the lake?"
     shown = ["In May Anna Rook found a rare metal in the lake.", "The man from Oslo was late."]
-    asked = {maker.other_name(question, shown, random.Random(seed)) for seed in SEEDS}
+    asked = {changes.other_name(question, shown, random.Random(seed)) for seed in SEEDS}
     assert asked - {None} == {"Which metal did Oslo find in the lake?"}
     said = [shown[0], "The man from Oslo did find metal in the lake."]
-    assert maker.other_name(question, said, random.Random(0)) is None
-    assert maker.other_name("Which metal did they find?", shown, random.Random(0)) is None
+    assert changes.other_name(question, said, random.Random(0)) is None
+    assert changes.other_name("Which metal did they find?", shown, random.Random(0)) is None
 
 
 def test_an_opposite_is_not_said_either():
     question, shown = "What is the largest lake?", ["The largest lake is the Vell, of 3 km."]
-    assert maker.opposite(question, shown, random.Random(0)) == "What is the smallest lake?"
+    assert changes.opposite(question, shown, random.Random(0)) == "What is the smallest lake?"
     said = [*shown, "Its smallest lake is Orr."]
-    assert maker.opposite(question, said, random.Random(0)) is None
-    assert maker.opposite("Where is the Vell?", shown, random.Random(0)) is None
-    assert all(maker.OPPOSITES[b] for b in maker.OPPOSITES.values())
+    assert changes.opposite(question, said, random.Random(0)) is None
+    assert changes.opposite("Where is the Vell?", shown, random.Random(0)) is None
+    assert all(changes.OPPOSITES[b] for b in changes.OPPOSITES.values())
 
 
 def test_a_changed_question_is_refused_and_one_without_an_answer_is_not_changed():
-    ask = maker.changed(PAIR, [GOLD], random.Random(0))
+    ask = changes.changed(PAIR, [GOLD], random.Random(0))
     assert ask.refuses and ask.question != PAIR.question and ask.kind.startswith("pair, o")
-    assert maker.changed(UNKNOWN, [GOLD], random.Random(0)) is None
+    assert changes.changed(UNKNOWN, [GOLD], random.Random(0)) is None
 
 
 def test_examples_show_the_passage_that_answers_and_refuse_the_rest():
