@@ -51,7 +51,10 @@ class PackedLoss:
             for block in runs.blocks:
                 block.before_cell = functools.partial(before, block)
                 block.after_cell = functools.partial(after, block)
-        self._reads, self._scores, self._chooses = _Reads(runs), _Scores(runs), _Chooses(runs)
+        self._reads, self._chooses = _Reads(runs), _Chooses(runs)
+        self._loses, self._scores = _Loses(runs), _Scores(runs)
+        if compiler is not None:  # over logits: the most memory that is read and written
+            self._loses.forward = functools.partial(compiler(_Loses.forward), self._loses)
 
     def __call__(
         self, ids: Tensor, weights: Tensor, ends: Tensor | None = None, ranking: float = 0.0
@@ -111,8 +114,7 @@ class PackedLoss:
     def _weighted(
         self, cast: dict[str, Tensor], x: Tensor, targets: Tensor, weights: Tensor
     ) -> Tensor:
-        lost, _ = functional_call(self._scores, cast, (x, targets))
-        return (lost * weights).sum()
+        return (functional_call(self._loses, cast, (x, targets)) * weights).sum()
 
 
 def choice_loss(scores: Tensor, documents: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
@@ -150,6 +152,17 @@ class _Reads(nn.Module):
 
     def forward(self, ids: Tensor, starts: Tensor) -> Tensor:
         return self.model.hidden(ids, starts=starts)[0]
+
+
+class _Loses(nn.Module):
+    """Residual stream (T,E) and the tokens that follow (T,) -> nats lost (T,)."""
+
+    def __init__(self, model: XLSTM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(self.model.project(x), targets, reduction="none")
 
 
 class _Scores(nn.Module):

@@ -107,7 +107,8 @@ def test_a_compiled_run_gives_the_same():
     model.zero_grad()
     PackedLoss(model, start_id=START, dtype=torch.float64)(ids, weights).backward()
     torch.testing.assert_close(compiled, model.blocks[1].ffn.up.weight.grad)
-    assert len(graphs) == 2  # what is before the cell and what is after it, for all blocks
+    # What is before the cell and what is after it, for all blocks; and the loss over logits.
+    assert len(graphs) == 3
 
 
 def test_orthogonalised_keeps_the_directions_and_levels_the_lengths():
