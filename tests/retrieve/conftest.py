@@ -17,7 +17,7 @@ class WordEmbedder:
     name, fingerprint, width, max_tokens, dtype = "words", "0" * 64, 48, 60, "float32"
 
     def __init__(self):
-        self.encoded = []
+        self.encoded, self.labels = [], []
 
     def warm_up(self):
         pass
@@ -27,6 +27,7 @@ class WordEmbedder:
 
     def encode(self, texts, progress=None):
         self.encoded += texts
+        self.labels.append(progress)
         return np.stack([self._vector(text) for text in texts])
 
     def encode_question(self, question):

@@ -58,6 +58,31 @@ def test_adding_a_paper_embeds_only_that_paper(pdfs, open_library, embedder):
     assert library.messages == []
 
 
+def test_progress_says_which_of_how_many_papers(pdfs, open_library, embedder):
+    paths = [pdfs("one.pdf", *ONE), pdfs("two.pdf", *TWO)]
+    open_library(paths[0], progress=True)
+    open_library(*paths, progress=True)
+    assert embedder.labels == ["one.pdf", "2/2 two.pdf"]
+
+
+def test_what_was_done_before_an_interruption_is_kept(pdfs, open_library, embedder, monkeypatch):
+    paths = [pdfs("one.pdf", *ONE), pdfs("two.pdf", *TWO)]
+    encode = embedder.encode
+
+    def interrupted(texts, progress=None):
+        if embedder.encoded:
+            raise KeyboardInterrupt
+        return encode(texts, progress)
+
+    monkeypatch.setattr(embedder, "encode", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        open_library(*paths)
+    monkeypatch.setattr(embedder, "encode", encode)
+    library = open_library(*paths)
+    assert embedder.encoded == ["Attention is quadratic.", "Keys meet queries."]
+    assert len(library.papers) == 2 and library.messages == []
+
+
 def test_a_changed_paper_is_indexed_anew_and_only_itself(pdfs, open_library, embedder):
     one, two = pdfs("one.pdf", *ONE), pdfs("two.pdf", *TWO)
     open_library(one, two)
