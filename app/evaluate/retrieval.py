@@ -175,28 +175,35 @@ def write(
     texts: Sequence[beir.Row] = (),
     paragraphs: Sequence[qasper.Row] = (),
 ) -> None:
-    """One JSON file: machine, settings, summaries, and the row of every question."""
-    halves = list(dict.fromkeys(row.half for row in rows))
-    record = {
-        "machine": describe(),
-        "settings": settings,
-        "summary": summary(rows),
-        **{f"summary, {half} half": summary(of_half(rows, half)) for half in halves},
-        "rows": [asdict(row) for row in rows],
-        "collections": beir.summary(texts),
-        "collection rows": [asdict(row) for row in texts],
-        "qasper": qasper.summary(paragraphs),
-        "qasper rows": [asdict(row) for row in paragraphs],
-    }
+    """One JSON file with a part for each half of the papers, the collections, and QASPER.
+
+    A part holds machine, settings, summary, and the row of every question; one that was not
+    measured this time stays as the file has it.
+    """
+    parts = {f"papers, {half} half": of_half(rows, half) for half in ("choosing", "reporting")}
+    measured = [(name, summary, own) for name, own in parts.items()]
+    measured += [("collections", beir.summary, texts), ("qasper", qasper.summary, paragraphs)]
+    record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    about = {"machine": describe(), "settings": settings}
+    for name, summarised, own in measured:
+        if own:
+            record[name] = {**about, "summary": summarised(own), "rows": [asdict(r) for r in own]}
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [f"{json.dumps(key)}: {_one_a_line(value)}" for key, value in record.items()]
-    path.write_text("{" + ",\n".join(lines) + "}\n", encoding="utf-8")
+    path.write_text(_one_a_line(record), encoding="utf-8")
 
 
-def _one_a_line(value: object) -> str:
-    if not isinstance(value, list):
-        return json.dumps(value)
-    return "[" + ",\n ".join(json.dumps(each) for each in value) + "]"
+def _one_a_line(record: dict[str, dict[str, Any]]) -> str:
+    """JSON with a line for each value of a part, and for each row."""
+    parts = []
+    for name, part in record.items():
+        lines = []
+        for key, value in part.items():
+            text = json.dumps(value)
+            if isinstance(value, list):
+                text = "[\n" + ",\n".join(json.dumps(each) for each in value) + "]"
+            lines.append(f"{json.dumps(key)}: {text}")
+        parts.append(f"{json.dumps(name)}: {{\n" + ",\n".join(lines) + "}")
+    return "{\n" + ",\n".join(parts) + "}\n"
 
 
 def pooled(

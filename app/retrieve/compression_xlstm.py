@@ -24,8 +24,9 @@ class LikelihoodCompressionRetriever(CompressionRetriever):
     """The sentences of the best candidates after which the local model expects the question.
 
     Each is read alone, all in one batch (query likelihood: Ponte and Croft, 1998). A sentence's
-    score is its fit, as `compression` has it, and `likelihood` times its likelihood: nats a token
-    of the question, above the mean of the sentences that were read.
+    score is its fit, as `compression` has it, and `likelihood` times its lift: nats a token by
+    which the question's tokens are likelier after it than after the sentences read on average. A
+    token that it makes less likely counts 0, since no sentence has every word of a question.
 
     Attributes:
         read: How many sentences the model reads, those that fit best; the others are left out,
@@ -36,7 +37,7 @@ class LikelihoodCompressionRetriever(CompressionRetriever):
     name: str = "compression-xlstm"
     asks_reader: ClassVar[bool] = True
     read: int = Field(default=24, ge=1)
-    likelihood: float = Field(default=0.2, ge=0)
+    likelihood: float = Field(default=0.15, ge=0)
 
     def scores(
         self,
@@ -49,8 +50,16 @@ class LikelihoodCompressionRetriever(CompressionRetriever):
         """Score (n,) of each of n sentences; -inf for those that the model does not read."""
         fit = super().scores(question, chunks, number, texts, vectors)
         rows = np.argsort(-fit, kind="stable")[: self.read]
-        given = self.reader.question_given(question, [texts[row] for row in rows])
-        nats = np.array([sum(values) / len(values) for values in given])
+        given = np.array(self.reader.question_given(question, [texts[row] for row in rows]))
         scores = np.full(len(texts), -np.inf)
-        scores[rows] = fit[rows] + self.likelihood * (nats - nats.mean())
+        scores[rows] = fit[rows] + self.likelihood * lifts(given)
         return scores
+
+
+def lifts(given: np.ndarray) -> np.ndarray:
+    """How much (n,) each of n texts lifts a question's tokens above their mean over the texts.
+
+    Args:
+        given: (n, tokens), log-likelihood in nats of each token after each text.
+    """
+    return np.clip(given - given.mean(axis=0), 0, None).mean(axis=1)

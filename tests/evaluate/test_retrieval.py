@@ -1,6 +1,7 @@
 """The evaluation against a library whose retrievers say what the test wants."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -94,8 +95,12 @@ def test_questions_and_results_as_files(tmp_path):
     with_none = read_questions(path, ["a.pdf"], unanswerable=True)
     assert [(q.id, q.answerable, q.page) for q in with_none] == [("1", True, 7), ("2", False, 0)]
     rows = retrieval.evaluate(Stub(), [QUESTION], ["stub"], ["main"])
-    retrieval.write(tmp_path / "new" / "run.json", rows, {"k": 10})
-    stored = json.loads((tmp_path / "new" / "run.json").read_text())
+    place = tmp_path / "new" / "run.json"
+    retrieval.write(place, rows, {"k": 10})
+    stored = json.loads(place.read_text())["papers, choosing half"]
     assert [row["page_rank"] for row in stored["rows"]] == [3, 2]
-    assert stored["summary, choosing half"] == stored["summary"]
     assert stored["settings"] == {"k": 10} and stored["machine"]["cpu"]
+    retrieval.write(place, [replace(row, half="reporting") for row in rows], {"k": 9})
+    both = json.loads(place.read_text())
+    assert both["papers, choosing half"] == stored
+    assert both["papers, reporting half"]["settings"] == {"k": 9}

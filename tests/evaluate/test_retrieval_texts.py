@@ -131,8 +131,9 @@ def test_the_command_over_papers_and_texts(folder, capsys):
     assert "| hybrid | all |" in shown and "| tiny | bm25 | 1 |" in shown
     assert "hybrid less bm25" in shown
     record = json.loads(output.read_text())
-    assert len(record["rows"]) == 4 * len({row["id"] for row in record["rows"]})
-    assert record["collection rows"][0]["rank"] == 1
+    rows = record["papers, choosing half"]["rows"]
+    assert len(rows) == 4 * len({row["id"] for row in rows})
+    assert record["collections"]["rows"][0]["rank"] == 1
     assert {path.name for path in (folder / "pictures").iterdir()} == {
         "evidence-by-budget.png",
         "scores.png",

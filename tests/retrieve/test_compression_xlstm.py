@@ -3,25 +3,29 @@
 import numpy as np
 import pytest
 
+from app.retrieve.compression_xlstm import lifts
+
 QUESTION = "What do gates decide about memory?"
 NAME = "compression-xlstm"
 
 
-def test_the_score_is_the_fit_and_the_likelihood_above_the_mean(library, reader):
+def test_a_lift_counts_what_is_above_the_mean_and_nothing_below():
+    given = np.array([[-1.0, -4.0], [-3.0, -4.0], [-5.0, -1.0]])  # means -3 and -3
+    assert lifts(given) == pytest.approx([2 / 2, 0.0, 2 / 2])
+
+
+def test_the_score_is_the_fit_and_the_lift(library, reader):
     settings = {"k": 9, "neighbours": 0, "margin": 9, "budget_chars": 10**6}
     fits = library.retriever("compression", **settings).search(QUESTION)
     found = library.retriever(NAME, **settings, likelihood=0.5, reader=reader).search(QUESTION)
     (read,) = reader.read
-    nats = {text: np.mean(reader.question_given(QUESTION, [text])[0]) for text in read}
-    mean = np.mean([*nats.values()])
-    alone = {p.chunk.id: p for p in fits if len(p.chunk.sentences) == len(p.kept) == 1}
-    assert {p.chunk.id for p in found} == {p.chunk.id for p in fits}
+    lift = dict(zip(read, lifts(np.array(reader.question_given(QUESTION, read)))))
+    assert max(lift.values()) > 0 and {p.chunk.id for p in found} == {p.chunk.id for p in fits}
+    fit = {p.chunk.id: p.score for p in fits}
     for passage in found:
-        best = max(nats[sentence.text] for sentence in passage.sentences)
-        fit = next(p.score for p in fits if p.chunk.id == passage.chunk.id)
-        if passage.chunk.id in alone:
-            assert passage.score == pytest.approx(fit + 0.5 * (best - mean))
-        assert passage.score <= fit + 0.5 * (best - mean) + 1e-6
+        # a chunk's best sentence by fit is its best by both, as the stand-in counts shared words
+        best = max(lift[sentence.text] for sentence in passage.sentences)
+        assert passage.score == pytest.approx(fit[passage.chunk.id] + 0.5 * best)
 
 
 def test_the_reader_reorders_what_fits_equally(index_of, embedder, reader):
@@ -38,10 +42,10 @@ def test_the_reader_reorders_what_fits_equally(index_of, embedder, reader):
         def question_given(self, question, texts):
             return [[-1.0, -3.0] if text.startswith("it") else [-3.0, -3.0] for text in texts]
 
-    settings = {"k": 2, "redundant": 2.0, "likelihood": 0.2}
+    settings = {"k": 2, "redundant": 2.0, "likelihood": 0.2}  # a lift of 1 and 0, in two tokens
     first, second = library.retriever(NAME, reader=Second(), **settings).search(QUESTION)
     assert (first.chunk.page, second.chunk.page) == (2, 1)
-    assert first.score - second.score == pytest.approx(0.2 * 1.0)  # a nat a token apart
+    assert first.score - second.score == pytest.approx(0.2 * 1.0 / 2)
 
 
 def test_only_the_best_fitting_sentences_are_read(library, reader):
