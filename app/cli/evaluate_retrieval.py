@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 COMPARED = ("hybrid", "similarity", "sentence", "bm25", "mmr", "compression", "compression-xlstm")
 ON_TEXTS = ("hybrid", "similarity", "sentence", "bm25", "compression")
 HALVES = ("choosing", "reporting")
+SETTINGS = ("questions", "half", "retrievers", "collections", "qasper", "on_texts", "words")
 
 
 def add_tasks(tasks: "argparse._SubParsersAction") -> None:
@@ -74,15 +75,22 @@ def run_retrieval(args: argparse.Namespace) -> int:
     rows = _on_papers(args) if args.questions else []
     paragraphs = _on_qasper(args) if args.qasper else []
     texts = _on_collections(args)
-    for half in dict.fromkeys((args.half or "reporting", None)):
+    for half in (args.half,) if args.half else ("reporting", None):
         chosen = retrieval.of_half(rows, half)
         if len(retrieval.pooled(chosen, texts)) > 1:
             print(f"Pages of the papers ({half or 'all'} questions) and texts:\n")
             print(retrieval.differences(chosen, texts) + "\n")
     if args.output:
-        settings = {key: str(value) for key, value in vars(args).items() if key != "run"}
+        settings = {key: _named(getattr(args, key)) for key in SETTINGS if getattr(args, key)}
         retrieval.write(args.output, rows, settings, texts, paragraphs)
     return 0
+
+
+def _named(value: object) -> str:
+    """A setting in words; of a path its last part, as the rest is this machine's."""
+    if isinstance(value, list):
+        return " ".join(map(_named, value))
+    return value.name if isinstance(value, Path) else str(value)
 
 
 def _on_papers(args: argparse.Namespace) -> "list[retrieval.Row]":
