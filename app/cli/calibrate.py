@@ -10,8 +10,8 @@ from app.cli.options import MODEL, add_library_options, positive
 if TYPE_CHECKING:
     from app.evaluate.calibrate import Case
 
-EVIDENCE = ("similarity", "passage", "words", "likelihood")
-RULE = ("similarity", "words", "refusal")
+EVIDENCE = ("similarity", "words", "relevance", "likelihood")
+RULE = ("similarity", "words", "refusal", "relevance")
 
 
 def add_parser(subparsers: "argparse._SubParsersAction") -> None:

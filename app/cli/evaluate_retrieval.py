@@ -149,6 +149,7 @@ def _on_collections(args: argparse.Namespace) -> "list[beir.Row]":
 def run_refusal(args: argparse.Namespace) -> int:
     """Print how well each signal, and all together, tell what cannot be answered."""
     from app import load_reader
+    from app.answer.signals import OF_QUESTION
     from app.evaluate import refusal
 
     library, known = open_library(args), []
@@ -161,6 +162,6 @@ def run_refusal(args: argparse.Namespace) -> int:
     made = refusal.cases(library, records, reader, args.retriever)
     if args.output:
         args.output.write_text("".join(json.dumps(asdict(case)) + "\n" for case in made))
-    ways = [*((name,) for name in refusal.SIGNALS), refusal.SIGNALS]
+    ways = [*((name,) for name in OF_QUESTION), tuple(OF_QUESTION)]
     print(refusal.table(made, ways, reader.calibration.rule))
     return 0

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # How sentences are ordered: as an answer does it, and by each signal alone that costs no run of
 # the model over each sentence.
 CHOSEN = "as answered"
-ORDERS = (CHOSEN, "similarity", "passage", "words")
+ORDERS = (CHOSEN, *(name for name in signals.OF_SENTENCE if name not in signals.COSTLY))
 CUTS = (1, 2, 3)
 
 

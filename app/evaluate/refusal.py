@@ -16,8 +16,6 @@ from app.papers.records import Passage
 from app.retrieve.library import Library
 from app.show.text import markdown_table
 
-SIGNALS = ("similarity", "words", "refusal")
-
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -55,7 +53,7 @@ def cases(
                 cosines = [retriever.sentence_scores(question, p) for p in passages]
                 given = (question, passages, cosines, reader)
                 read = reader.read(reader.prompt(question, passages))
-                known = signals.of_question(SIGNALS, *given, read)
+                known = signals.of_question(signals.OF_QUESTION, *given, read)
                 made.append(Case(record["id"], paper, kind, known))
     return made
 

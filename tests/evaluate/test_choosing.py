@@ -37,8 +37,8 @@ def test_ranks_by_hand():
     reader = FakeReader({GATES: -2.0, WIDTH: -1.0, LAKES: -3.0}, relevant={WIDTH: 1.0})
     (row,) = choosing.evaluate(library, [QUESTION], reader, "similarity")
     # as answered: GATES and WIDTH have standardised sums 0 + 1.22 and 1.22 + 0: the first there;
-    # all stand in one passage; no sentence has the stem of "wide"
-    wanted = {"as answered": 2, "similarity": 2, "passage": 2, "words": 2}
+    # all stand in one passage; only WIDTH is relevant; no sentence has the stem of "wide"
+    wanted = {"as answered": 2, "similarity": 2, "passage": 2, "words": 2, "relevance": 1}
     assert row.ranks == wanted and row.retrieved
     assert row.first == GATES and not row.declined and row.answerable
     assert library.settings == {"k": 3, "papers": ("a.pdf",)}
@@ -61,16 +61,16 @@ def test_a_question_is_declined_by_the_rule_where_there_is_one():
 
 def test_the_summary_counts_only_what_could_be_chosen():
     def row(ranks, answerable=True, declined=False):
-        names = ("as answered", "similarity", "passage", "words")
+        names = ("as answered", "similarity", "passage", "words", "relevance")
         return choosing.Row("1", "a", answerable, dict(zip(names, ranks)), declined, "", "")
 
-    none = (None,) * 4
-    rows = [row((1, 2, 1, 1)), row((2, 1, 2, 3)), row(none, declined=True)]
+    none = (None,) * 5
+    rows = [row((1, 2, 1, 1, 1)), row((2, 1, 2, 3, 1)), row(none, declined=True)]
     rows.append(row(none, answerable=False, declined=True))
     by = {record["order"]: record for record in choosing.summary(rows)}
     assert [by["as answered"][f"right@{k}"] for k in (1, 2, 3)] == [0.5, 1.0, 1.0]
     assert [by["words"][f"right@{k}"] for k in (1, 2, 3)] == [0.5, 0.5, 1.0]
-    assert by["similarity"]["over similarity"] == (0.0, 0.0) and by["passage"]["n"] == 2
+    assert by["similarity"]["over similarity"] == (0.0, 0.0) and by["relevance"]["n"] == 2
     shares = choosing.declined(rows)
     assert shares == pytest.approx({"answerable": 1 / 3, "unanswerable": 1.0, "retrieved": 2 / 3})
     table = choosing.table(list(by.values()))

@@ -11,6 +11,7 @@ from tests.evaluate.test_reader_questions import ByWord
 from tests.train.toy import TINY, write_toy_data
 
 from app.answer.reader import load_reader
+from app.answer.signals import OF_QUESTION, OF_SENTENCE
 from app.evaluate import calibrate, reader_batch, reader_questions
 from app.evaluate.reader import MODES, evaluate, read_rows
 from app.evaluate.reader_batch import Load, SharedModel, Spread
@@ -60,7 +61,7 @@ def test_threads_that_share_a_model_answer_as_one_does(folder):
 def test_signals_found_together_are_those_found_alone(folder):
     reader = load_reader(folder / "model", dtype=torch.float32)
     questions = reader_questions.load_questions(folder / "prepared" / "toy.jsonl")
-    asked = (questions, reader, ("similarity", "words", "likelihood", "question"), ("refusal",))
+    asked = (questions, reader, tuple(OF_SENTENCE), tuple(OF_QUESTION))
     alone = list(calibrate.cases(*asked))
     assert len(alone) > 6 and {case.kind for case in alone} >= {"answerable", "evidence removed"}
     for one, other in zip(alone, calibrate.cases(*asked, together=4), strict=True):
