@@ -1,6 +1,6 @@
-"""A langchain-core vector store in memory whose scores are cosines, over a flat FAISS index.
+"""A langchain-core vector store in memory whose scores are cosines.
 
-It never loads or saves anything, and its filters look at every document: none is missed.
+It never loads or saves anything, and a filter loses no document that it lets through.
 """
 
 import uuid
@@ -13,6 +13,9 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
 
 from app.retrieve.embed import Embedder
+from app.retrieve.vectors import Found, SearchSettings, Vectors
+
+_LOOKED_AT = 1000  # best documents of which a filter may pick; beyond, it says what is searched
 
 Predicate = Callable[[Document], bool]
 
@@ -33,15 +36,19 @@ class EmbedderForLangChain(Embeddings):
 
 
 class CosineStore(VectorStore):
-    """Documents with their vectors; every search is exact and every score a cosine in [-1, 1].
+    """Documents with their vectors; every score is a cosine in [-1, 1].
+
+    Searches are exact up to `settings.flat_up_to` documents, and above it where a filter leaves few
+    of the best; else they find nearly all (see `SearchSettings`).
 
     Args:
         embedding: What turns questions, and texts added later, into vectors.
+        settings: How many are searched how.
     """
 
-    def __init__(self, embedding: Embeddings) -> None:
-        self._embedding = embedding
-        self._index: Any = None  # the width is known with the first vector
+    def __init__(self, embedding: Embeddings, settings: SearchSettings | None = None) -> None:
+        self._embedding, self._settings = embedding, settings or SearchSettings()
+        self._vectors: Vectors | None = None  # the width is known with the first vector
         self._documents: list[Document] = []
         self._rows: dict[str, int] = {}
 
@@ -64,18 +71,15 @@ class CosineStore(VectorStore):
             ValueError: another number or width of vectors, or an id that is there already; nothing
                 is added then.
         """
-        import faiss
-
         ids = [document.id or str(uuid.uuid4()) for document in documents]
         if not ids:
             return []
         vectors = np.asarray(vectors, dtype=np.float32)
         self._check_new(ids)
         self._check_fit(vectors, ids)
-        if self._index is None:
-            self._index = faiss.IndexFlatIP(vectors.shape[1])
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        self._index.add(np.ascontiguousarray(vectors / lengths))
+        if self._vectors is None:
+            self._vectors = Vectors(vectors.shape[1], self._settings)
+        self._vectors.add(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
         for id, document in zip(ids, documents):
             self._rows[id] = len(self._documents)
             self._documents.append(document.model_copy(update={"id": id}))
@@ -91,9 +95,9 @@ class CosineStore(VectorStore):
     def _check_fit(self, vectors: np.ndarray, ids: Sequence[str]) -> None:
         if len(vectors) != len(ids):
             raise ValueError(f"{len(vectors)} vectors for {len(ids)} documents")
-        if self._index is not None and vectors.shape[1] != self._index.d:
+        if self._vectors is not None and vectors.shape[1] != self._vectors.width:
             raise ValueError(
-                f"vectors of width {vectors.shape[1]}, but the store's have {self._index.d}: "
+                f"vectors of width {vectors.shape[1]}, but the store's have {self._vectors.width}: "
                 "one store, one embedder"
             )
 
@@ -158,27 +162,52 @@ class CosineStore(VectorStore):
         self, embedding: list[float], k: int = 4, filter: Predicate | None = None
     ) -> list[tuple[Document, float]]:
         """The k documents with the highest cosine to a vector of any length, with that cosine."""
-        rows = [i for i, d in enumerate(self._documents) if filter is None or filter(d)]
-        if not rows or k < 1:
+        if k < 1 or self._vectors is None:
             return []
-        query = np.asarray(embedding, dtype=np.float32)[None]
-        found = self._nearest(query / np.linalg.norm(query), rows, k)
+        query = np.asarray(embedding, dtype=np.float32)
+        query = query / np.linalg.norm(query)
+        found = self._best(query, k, filter)
+        if found is None:
+            found = self._best_allowed(query, k, filter)
         found = [(self._documents[row], score) for row, score in found]
         return sorted(found, key=lambda pair: (-pair[1], pair[0].id))[:k]
 
-    def _nearest(self, query: np.ndarray, rows: list[int], k: int) -> list[tuple[int, float]]:
-        """At least k rows and all that tie with the k-th, so that the cut at k is by id."""
-        import faiss
+    def prepare(self) -> None:
+        """Do what the first search of many documents would wait for."""
+        if self._vectors is not None:
+            self._vectors.prepare()
 
-        only = faiss.SearchParameters(sel=faiss.IDSelectorBatch(np.array(rows, dtype=np.int64)))
-        count = min(k, len(rows))
+    def _best(self, query: np.ndarray, k: int, filter: Predicate | None) -> Found | None:
+        """At least k rows that a filter lets through, and all that tie with the k-th.
+
+        So the cut at k is by id. None where they are not among the first best of all.
+        """
+        count = min(k + 1, len(self))
         while True:
-            wanted = min(count + 1, len(rows))
-            scores, found = self._index.search(query, wanted, params=only)
-            if wanted == len(rows) or scores[0, -1] < scores[0, min(k, len(rows)) - 1]:
-                return list(zip(found[0].tolist(), scores[0].clip(-1, 1).tolist()))
+            found = self._vectors.nearest(query, count)
+            kept = [(row, s) for row, s in found if filter is None or filter(self._documents[row])]
+            if count == len(self) == len(found) or _settled(found, kept, k):
+                return kept
+            if count >= max(_LOOKED_AT, 4 * k) or len(found) < count:
+                return None
+            count = min(4 * count, len(self))
+
+    def _best_allowed(self, query: np.ndarray, k: int, filter: Predicate | None) -> Found:
+        """The same, searched among all that the filter lets through."""
+        rows = [i for i, d in enumerate(self._documents) if filter is None or filter(d)]
+        rows, count = np.array(rows, dtype=np.int64), k + 1
+        while len(rows):
+            found = self._vectors.among(query, rows, count)
+            if count >= len(rows) or _settled(found, found, k):
+                return found
             count *= 2
+        return []
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         # LangChain wants 0 to 1; a cosine below 0 is as irrelevant as 0
         return lambda cosine: max(0.0, cosine)
+
+
+def _settled(found: Found, kept: Found, k: int) -> bool:
+    """Whether the k-th that was kept is better than the last that was found."""
+    return len(kept) >= k and found[-1][1] < kept[k - 1][1]
