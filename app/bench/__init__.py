@@ -9,6 +9,8 @@ from pathlib import Path
 # Name of the module -> what it times. A new bench is one line here and one file beside this one.
 BENCHES = {
     "answers": "indexing, evidence and answers on this machine",
+    "cpu": "prompts and decoding on a CPU, beside transformers' xLSTM",
+    "index": "search, memory and embedding, from 100 to 1,000,000 chunks",
 }
 FOLDER = Path("data/bench")
 

@@ -82,3 +82,17 @@ def matrix_rate(size: int = 8192) -> float:
     """FLOP per second of a square bf16 matrix product on the GPU, random operands."""
     a, b = (torch.randn(size, size, device="cuda", dtype=torch.bfloat16) for _ in range(2))
     return 2 * size**3 / median(eager_seconds(lambda: a @ b, repeats=10, flush=False))
+
+
+@cache
+def read_bandwidth(nbytes: int = 512 << 20) -> float:
+    """Bytes per second that this CPU's cores read from memory together: a sum, best of some."""
+    room = torch.ones(nbytes // 8, dtype=torch.int64)
+    return nbytes / min(cpu_seconds(room.sum, repeats=10))
+
+
+@cache
+def cpu_matrix_rate(dtype: torch.dtype, size: int = 2048) -> float:
+    """FLOP per second of a square matrix product on this CPU's cores, random operands, best."""
+    a, b = (torch.randn(size, size).to(dtype) for _ in range(2))
+    return 2 * size**3 / min(cpu_seconds(lambda: a @ b, repeats=5))

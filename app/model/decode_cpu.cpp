@@ -18,6 +18,11 @@
 #endif
 
 extern "C" {
+// Torch's own threads, where it runs on libgomp: others would have to share the cores with them
+// while they wait for their next work.
+__attribute__((weak)) void GOMP_parallel(void (*)(void*), void*, unsigned, unsigned);
+__attribute__((weak)) int omp_get_num_threads(void);
+
 struct Matrix {          // (rows, columns), row by row
     const void* weight;  // of the kind below
     const float* scale;  // of each row; int8 only
@@ -147,8 +152,7 @@ void rms_norm(const float* x, const float* weight, int64_t width, float eps, flo
 // Threads of one call: they wait by spinning, as a phase takes microseconds, but not for long,
 // as another program may hold the core of the one that is waited for.
 struct Team {
-    int size = 1;
-    std::atomic<int> arrived{0}, round{0};
+    std::atomic<int> size{1}, joined{0}, arrived{0}, round{0};
     std::vector<std::atomic<int64_t>> next;
 
     explicit Team(int64_t phases) : next(phases) {}
@@ -296,19 +300,28 @@ extern "C" void decode_step(const Model* model, int64_t token, const State* befo
         }
     }
     Team team(5 * m.blocks + 1);
+    auto work = [&] { read(m, before, after, logits, s, team, team.joined.fetch_add(1) == 0); };
+    if (GOMP_parallel && omp_get_num_threads) {
+        auto all = [&] {
+            team.size = omp_get_num_threads();
+            work();
+        };
+        GOMP_parallel([](void* f) { (*static_cast<decltype(all)*>(f))(); }, &all, threads, 0);
+        return;
+    }
     std::atomic<bool> go{false};
     std::vector<std::thread> helpers;
     try {
         for (int t = 1; t < threads; t++) {
             helpers.emplace_back([&] {
                 while (!go.load(std::memory_order_acquire)) std::this_thread::yield();
-                read(m, before, after, logits, s, team, false);
+                work();
             });
         }
     } catch (const std::system_error&) {  // no more threads to be had: as many as there are
     }
     team.size = int(helpers.size()) + 1;
     go.store(true, std::memory_order_release);
-    read(m, before, after, logits, s, team, true);
+    work();
     for (auto& helper : helpers) helper.join();
 }

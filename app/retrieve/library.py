@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from langchain_core.vectorstores import VectorStore
 
 from app.papers.chunk import ChunkSettings, chunk_paper
 from app.papers.read import read_paper
@@ -59,13 +58,14 @@ class Library:
         self.paths = dict(paths or {})
         self.papers: list[Paper] = [each.paper for each in indexes]
         self.chunks: list[Chunk] = [chunk for each in indexes for chunk in each.chunks]
-        self.store: VectorStore = CosineStore(EmbedderForLangChain(embedder))
+        self.store = CosineStore(EmbedderForLangChain(embedder))
         self._chunks: dict[str, Chunk] = {}
         self._vectors: dict[str, np.ndarray] = {}
         self._sentences = np.concatenate([each.sentence_vectors for each in indexes])
         self._places: dict[str, slice] = {}  # a chunk's rows in it
         for each in indexes:
             self._add(each)
+        self.store.prepare()
 
     def _add(self, index: PaperIndex) -> None:
         start = max((place.stop for place in self._places.values()), default=0)

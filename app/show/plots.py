@@ -1,4 +1,4 @@
-"""Bars drawn with matplotlib, for a light and a dark page, with the same figures in words.
+"""Bars and curves drawn with matplotlib, for a light and a dark page, with their figures in words.
 
 It sees names and numbers only, and changes no setting of matplotlib: pyplot is never imported.
 """
@@ -22,6 +22,7 @@ _COLOURS = {
     "dark": ("#e3e7ec", "#9aa5b1", "#15191e", ("#6fa8e8", "#f0a868", "#5cc79f")),
 }
 _HATCHES = ("", "//", "..")  # the parts also differ without colour
+_MARKS = "osD"  # so do curves
 _DOTS_PER_INCH = 130
 
 
@@ -40,6 +41,24 @@ class Panel:
     def totals(self) -> list[float]:
         """The length of each bar."""
         return [sum(values) for values in zip(*self.parts.values())]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Values by size, all above 0; a lone curve of a drawing has no name."""
+
+    name: str
+    sizes: Sequence[float]
+    values: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """Curves under one title, both axes by powers of ten; `along` says what the sizes count."""
+
+    title: str
+    along: str
+    curves: Sequence[Curve]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +158,31 @@ def draw(axes: "Axes", panel: Panel, theme: Theme) -> None:
         axes.figure.legend(
             loc="outside lower right", ncols=3, frameon=False, labelcolor=ink, fontsize=9
         )
+
+
+def growth(panels: Sequence[Growth], theme: Theme = "light") -> "Figure":
+    """Curves side by side as a matplotlib figure; each end bears its value in figures."""
+    from matplotlib.figure import Figure
+
+    ink, soft, page, fills = _COLOURS[theme]
+    drawn = Figure(figsize=(4.2 * len(panels), 3.4), facecolor=page, layout="constrained")
+    for axes, panel in zip(drawn.subplots(1, len(panels), squeeze=False)[0], panels):
+        for place, curve in enumerate(panel.curves):
+            look = {"color": fills[place % len(fills)], "marker": _MARKS[place % len(_MARKS)]}
+            axes.loglog(curve.sizes, curve.values, label=literal(curve.name) or None, **look)
+            last = (curve.sizes[-1], curve.values[-1])
+            at = {"xytext": (4, 4), "textcoords": "offset points"}
+            axes.annotate(number(last[1]), last, color=ink, fontsize=9, **at)
+        axes.set_title(literal(panel.title), color=ink, fontsize=11, loc="left")
+        axes.set_xlabel(literal(panel.along), color=soft, fontsize=9)
+        axes.margins(x=0.14, y=0.12)
+        axes.set_facecolor(page)
+        axes.tick_params(colors=soft, labelsize=9)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["bottom", "left"]].set_color(soft)
+        if len(panel.curves) > 1:
+            axes.legend(frameon=False, labelcolor=ink, fontsize=9)
+    return drawn
 
 
 def literal(words: str) -> str:

@@ -1,5 +1,6 @@
 """The compiled step of a CPU: the same logits and states as the model's own forward, or none."""
 
+import ctypes
 import gc
 import logging
 import re
@@ -129,6 +130,24 @@ def test_any_number_of_threads_gives_the_same_bits():
     finally:
         torch.set_num_threads(before)
     assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
+
+
+def test_threads_of_its_own_give_the_same_bits(monkeypatch, tmp_path):
+    model, before = single(**SHAPES["wide heads"]), torch.get_num_threads()
+    want, _ = read(model, prompt(10), model.zero_state())
+    text = compiled.SOURCE.read_text()
+    without = text.replace("if (GOMP_parallel && omp_get_num_threads)", "if (false)")
+    assert without != text
+    (tmp_path / "own.cpp").write_text(without)
+    own = ctypes.CDLL(str(build(tmp_path / "own.cpp", tmp_path)))
+    monkeypatch.setattr(cpu_step, "library", lambda: own)
+    model = single(**SHAPES["wide heads"])
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            assert torch.equal(read(model, prompt(10), model.zero_state())[0], want)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_two_texts_at_once_share_one_model():

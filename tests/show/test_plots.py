@@ -6,7 +6,7 @@ import pytest
 from html_reading import read
 
 from app.show import plots
-from app.show.plots import Panel
+from app.show.plots import Curve, Growth, Panel
 
 TWO = Panel("Seconds", ["one", "two"], {"first": [1.0, 2.0], "then": [0.5, 1234.0]})
 
@@ -62,6 +62,23 @@ def test_hostile_names_are_drawn_as_text():
     assert not {"b", "i"} & set(page.names)
     assert made.light.axes[0].get_yticklabels()[0].get_text() == r"\$\alpha <i>"
     assert made._repr_png_()
+
+
+def test_curves_go_by_powers_of_ten_and_end_in_figures():
+    curves = [Curve("$a$", [10, 1000], [0.5, 50]), Curve("b", [10, 1000], [1, 1234])]
+    drawn = plots.growth([Growth("Seconds", "chunks", curves), Growth("GB", "chunks", curves[:1])])
+    first, second = drawn.axes
+    assert [list(line.get_xydata().flat) for line in first.lines] == [
+        [10, 0.5, 1000, 50],
+        [10, 1, 1000, 1234],
+    ]
+    assert first.get_xscale() == first.get_yscale() == "log"
+    assert [each.get_text() for each in first.texts] == ["50", "1,234"]
+    assert [each.get_text() for each in first.get_legend().texts] == [r"\$a\$", "b"]
+    assert (
+        second.get_legend() is None and first.lines[0].get_marker() != first.lines[1].get_marker()
+    )
+    assert plots.png(drawn).startswith(b"\x89PNG")
 
 
 def test_pyplot_is_not_imported():
