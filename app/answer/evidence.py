@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from app.answer.records import Evidence
 from app.papers.records import Passage, Sentence
+from app.retrieve.fragments import is_fragment
 
 WORDS = range(5, 91)  # shorter ones are headings and labels, longer ones runs of a table
 HEADING = 8  # with fewer words, a sentence without a mark at its end is a heading
@@ -33,7 +34,8 @@ def candidates(passages: Sequence[Passage], read: Iterable[Sequence[int]]) -> li
         read: For each of the first passages, the indices of its sentences in the prompt.
 
     Returns:
-        Those of 5 to 90 words that are no headings; all, where there is none such.
+        Those of 5 to 90 words that are no headings and no labels of figures; all, where there is
+        none such.
     """
     seen: set[str] = set()
     found = []
@@ -49,7 +51,8 @@ def candidates(passages: Sequence[Passage], read: Iterable[Sequence[int]]) -> li
 
 def _is_sentence(text: str) -> bool:
     words = len(text.split())
-    return words in WORDS and (words >= HEADING or _END.search(text) is not None)
+    ends = words >= HEADING or _END.search(text) is not None
+    return words in WORDS and ends and not is_fragment(text)
 
 
 def standardised(values: Sequence[float]) -> list[float]:

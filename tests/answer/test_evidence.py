@@ -20,6 +20,12 @@ def test_a_long_line_without_a_mark_at_its_end_may_be_a_sentence():
     assert [c.index for c in candidates([cut], [(0, 1)])] == [0]
 
 
+def test_the_labels_of_a_figure_are_no_candidates():
+    labels = "Memory Cells 🠆 Constant Error Carousel 🠆 Sigmoid Gating 🠆 Recurrent Training"
+    found = candidates([passage(labels, "The gate is wide open.")], [(0, 1)])
+    assert [c.index for c in found] == [1]
+
+
 def test_a_sentence_that_stands_twice_is_one_candidate():
     one, two = passage("The gate is wide open."), passage("The gate is wide  open!", rank=2)
     assert [(c.source, c.index) for c in candidates([one, two], [(0,), (0,)])] == [(1, 0)]
