@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from app.evaluate.reader_questions import Question
 
 # As in app.evaluate.reader, which is not imported for the parser alone.
-MODES = ("quote", "short", "sentence", "bullets", "likeliest", "written")
+MODES = ("quote", "short", "sentence", "bullets", "likeliest", "relevant", "written")
 
 
 def add_task(tasks: "argparse._SubParsersAction") -> None:

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from app.answer import agree
-from app.answer.answer import ask
+from app.answer import agree, signals
+from app.answer.answer import LEAST_COSINE, ask
 from app.answer.calibration import Rule
 from app.answer.evidence import candidates
 from app.answer.prompt import Prompt
@@ -26,10 +26,11 @@ from app.evaluate.reader_questions import MOST_PASSAGES, Question
 from app.model.generate import generate
 from app.papers.records import Passage
 
-# Besides a reader's own modes: the sentence that it alone takes for the likeliest, and the evidence
-# that it writes when it is not held to the passages' sentences.
-LIKELIEST, WRITTEN = "likeliest", "written"
-MODES = ("quote", "short", "sentence", "bullets", LIKELIEST, WRITTEN)
+# Besides a reader's own modes: the sentence that one of its signals alone puts first, and the
+# evidence that it writes when it is not held to the passages' sentences.
+LIKELIEST, RELEVANT, WRITTEN = "likeliest", "relevant", "written"
+FIRST_BY = {LIKELIEST: "likelihood", RELEVANT: "relevance"}
+MODES = ("quote", "short", "sentence", "bullets", LIKELIEST, RELEVANT, WRITTEN)
 BEST_SENTENCE, FIRST_SENTENCE = "best sentence", "first sentence"
 EVIDENCE_TOKENS = 160
 
@@ -64,13 +65,18 @@ class Row:
 
 
 class Given:
-    """The passages of one question as a retriever, with the cosines that were prepared."""
+    """The passages of one question as a retriever, with the cosines that were prepared.
+
+    What is too far from the question for an answer is given all the same, as if it were just near
+    enough: `far` says so, and it counts as declined.
+    """
 
     name = "given"
 
     def __init__(self, question: Question) -> None:
-        self.passages = list(question.passages)
-        self._scores = question.cosines
+        self.far = max(passage.score for passage in question.passages) < LEAST_COSINE
+        self.passages = [replace(p, score=max(p.score, LEAST_COSINE)) for p in question.passages]
+        self._given, self._scores = question.passages, question.cosines
 
     def search(self, query: str, k: int | None = None) -> list[Passage]:
         """All of them, in the order given."""
@@ -91,7 +97,7 @@ class Given:
 
     def first_sentence(self) -> tuple[int, str]:
         """Number of the nearest passage and its first sentence."""
-        best = max(self.passages, key=lambda passage: passage.score)
+        best = max(self._given, key=lambda passage: passage.score)
         return best.rank, best.sentences[0].text
 
 
@@ -130,12 +136,14 @@ class Remembering:
             self._weighed[key] = self._reader.likelihoods(reading, sentences)
         return self._weighed[key]
 
-    def likeliest(self, question: Question) -> tuple[int, str]:
-        """Number of the passage and the sentence that the reader alone puts first."""
+    def first(self, question: Question, signal: str) -> tuple[int, str]:
+        """Number of the passage and the sentence that one of its own signals puts first."""
         prompt = self.prompt(question.question, question.passages)
-        found = candidates(question.passages, prompt.sentences)
-        likely = self.likelihoods(self.read(prompt), [each.sentence.text for each in found])
-        best = found[max(range(len(found)), key=likely.__getitem__)]
+        found, started = candidates(question.passages, prompt.sentences), self.read(prompt)
+        values = signals.of_sentences(
+            [signal], question.question, found, question.cosines, self, started
+        )[signal]
+        best = found[max(range(len(found)), key=values.__getitem__)]
         return best.source, best.sentence.text
 
     def written(self, question: Question) -> str:
@@ -170,8 +178,8 @@ def evaluate(
         refusal = remembering.refusal_chance(question)
         for mode in modes:
             start = time.perf_counter()
-            if mode == LIKELIEST:
-                number, text = remembering.likeliest(question)
+            if mode in FIRST_BY:
+                number, text = remembering.first(question, FIRST_BY[mode])
                 yield judge.row(mode, text, text, [number])
             elif mode == WRITTEN:
                 text = remembering.written(question)
@@ -180,7 +188,7 @@ def evaluate(
             else:
                 answer = ask(question.question, given, reader=remembering, mode=mode)
                 seconds = time.perf_counter() - start
-                declined = declines(answer, reader.calibration.rule)
+                declined = given.far or declines(answer, reader.calibration.rule)
                 yield judge.of_answer(
                     mode, answer, declined=declined, refusal=refusal, seconds=seconds
                 )

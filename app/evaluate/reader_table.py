@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from app.evaluate import metrics
-from app.evaluate.reader import BEST_SENTENCE, FIRST_SENTENCE, LIKELIEST, WRITTEN, Row
+from app.evaluate.reader import BEST_SENTENCE, FIRST_SENTENCE, LIKELIEST, RELEVANT, WRITTEN, Row
 from app.show.text import markdown_table
 
 BASELINES = (BEST_SENTENCE, FIRST_SENTENCE)
@@ -192,7 +192,8 @@ the question by embedding, and the first sentence of the nearest passage. In per
 {_answers(records)}
 
 Evidence, the share that holds the answer: the sentence that is shown first; where some sentence of
-the passages does; the one that the reader alone finds likeliest; the nearest by embedding; and what
+the passages does; the ones that the reader alone finds
+likeliest and most relevant; the nearest by embedding; and what
 the reader writes freely, with the share of it that stands word for word in the passages. Told
 apart: the chance that refusing is likelier on an unanswerable question than on an answerable one.
 
@@ -229,6 +230,7 @@ def _evidence(records: dict[tuple[str, str], dict[str, Any]]) -> str:
         "shown first": ("quote", "evidence hit"),
         "of those there": ("quote", "hit of those there"),
         "likeliest": (LIKELIEST, "evidence hit"),
+        "most relevant": (RELEVANT, "evidence hit"),
         "nearest": (BEST_SENTENCE, "evidence hit"),
         "written freely": (WRITTEN, "evidence hit"),
         "word for word": (WRITTEN, "verbatim"),

@@ -12,7 +12,7 @@ from tests.evaluate.test_reader_questions import BLOCKS, LAKES, SWIM, WIDTH, ByW
 
 from app.answer.calibration import Rule
 from app.evaluate import reader as evaluation
-from app.evaluate.reader import BEST_SENTENCE, FIRST_SENTENCE, LIKELIEST
+from app.evaluate.reader import BEST_SENTENCE, FIRST_SENTENCE, LIKELIEST, RELEVANT
 from app.evaluate.reader_questions import Question, embedded, given_passage, sample
 
 
@@ -22,11 +22,11 @@ class OneReader(FakeReader):
     tokenizer = CharTokenizer()
 
     def read(self, prompt, state=None):
-        super().read(prompt, state)
+        relevance = super().read(prompt, state).relevance
         logits = torch.full((1, 12), -torch.inf)
         logits[0, self.tokenizer.id_of("<|none|>")] = 0.0
         logits[0, 11] = torch.tensor(3.0).log()
-        return SimpleNamespace(declines=self.declines, logits=logits)
+        return SimpleNamespace(declines=self.declines, logits=logits, relevance=relevance)
 
 
 def make_reader(**options):
@@ -88,6 +88,15 @@ def test_what_the_rule_declines_is_counted_and_answered_all_the_same(questions):
         assert said == [(wanted, "x")] * 2
 
 
+def test_each_signal_puts_its_own_sentence_first(questions):
+    likelihoods, relevant = {WIDTH: -0.1, LAKES: -0.1}, {BLOCKS: 2.0, SWIM: 2.0}
+    _, reader = make_reader(likelihoods=likelihoods, relevant=relevant)
+    rows = list(evaluation.evaluate(questions[:1], reader, (LIKELIEST, RELEVANT)))
+    found = [row.evidence for row in rows[:2]]
+    assert found[0] in (WIDTH, LAKES) and found[1] in (BLOCKS, SWIM)
+    assert len({"W" if text in (WIDTH, BLOCKS) else "L" for text in found}) == 1  # the first of two
+
+
 def test_what_the_reader_declines_is_counted(questions):
     _, reader = make_reader(declines=True, writes=["x"])
     rows = list(evaluation.evaluate(questions, reader, ["short"]))
@@ -114,6 +123,14 @@ def test_where_the_evidence_is_known_it_must_be_that_sentence():
     assert (right.hit, wrong.hit, right.there) == (True, False, True)
     lost = evaluation.Judge(question_with(WIDTH, f"{BLOCKS} {LAKES}"))
     assert lost.row("quote", BLOCKS, BLOCKS, [1]).there is False
+
+
+def test_what_is_too_far_for_an_answer_is_answered_and_counts_as_declined(questions):
+    _, reader = make_reader(likelihoods={WIDTH: -0.1}, writes=["768"])
+    far = [replace(p, score=0.1 + p.rank / 100) for p in questions[0].passages]
+    rows = list(evaluation.evaluate([replace(questions[0], passages=far)], reader, ["short"]))
+    assert (rows[0].answer, rows[0].evidence, rows[0].declined) == ("768", WIDTH, True)
+    assert rows[2].mode == FIRST_SENTENCE and rows[2].answer == far[1].sentences[0].text
 
 
 def test_a_file_of_rows(tmp_path, questions):
