@@ -11,6 +11,7 @@ BENCHES = {
     "answers": "indexing, evidence and answers on this machine",
     "cpu": "prompts and decoding on a CPU, beside transformers' xLSTM",
     "index": "search, memory and embedding, from 100 to 1,000,000 chunks",
+    "kernels": "the chunkwise Triton kernels on a GPU, beside mlstm_kernels if installed",
 }
 FOLDER = Path("data/bench")
 

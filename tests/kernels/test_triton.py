@@ -1,11 +1,20 @@
 """The Triton kernels, interpreted on a CPU; tiny shapes, since the interpreter is slow."""
 
+import numpy
 import pytest
 import torch
 from tests.kernels import triton_cases as cases
-from tests.kernels.close import DATA, assert_as_oracle, assert_close, carried, inputs, kernel_files
+from tests.kernels.close import (
+    DATA,
+    assert_as_oracle,
+    assert_close,
+    carried,
+    double,
+    inputs,
+    kernel_files,
+)
 
-from app.kernels import State, mlstm_chunkwise, zero_state
+from app.kernels import State, mlstm_chunkwise, mlstm_parallel, triton_wide_tiles, zero_state
 from app.kernels.backends import resolve
 
 if torch.cuda.is_available():
@@ -14,9 +23,9 @@ if torch.cuda.is_available():
 CPU = "cpu"
 
 
-@pytest.fixture(scope="module")
-def chunkwise():
-    return resolve("triton", device=CPU).sequence
+@pytest.fixture(scope="module", params=["chunkwise--triton", "chunkwise--triton_wide"])
+def chunkwise(request):
+    return resolve(request.param, device=CPU).sequence
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +39,57 @@ def step():
 )
 def test_forward_equals_native(chunkwise, s, dk, dv, chunk, start):
     cases.forward_equals_native(chunkwise, s, dk, dv, torch.float32, start, CPU, chunk, b=1)
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    """Tiles of 16 and gates of 64 tokens at once: every loop over tiles and blocks runs."""
+    for tile in triton_wide_tiles.FLOAT32.values():
+        for name in tile:
+            monkeypatch.setitem(tile, name, 16 if name.isupper() else tile[name])
+    monkeypatch.setattr(triton_wide_tiles, "GATES", 128)
+    triton_wide_tiles.plan.cache_clear()
+    yield
+    triton_wide_tiles.plan.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "s, dk, dv, chunk, start",
+    [(37, 24, 24, 1000, True), pytest.param(45, 40, 24, 20, False, marks=pytest.mark.slow)],
+)
+def test_any_tiles_equal_native(small_tiles, s, dk, dv, chunk, start):
+    sizes = {"b": 1, "h": 1}
+    case = (resolve("chunkwise--triton_wide").sequence, s, dk, dv, torch.float32, start, CPU, chunk)
+    cases.forward_equals_native(*case, **sizes)
+    cases.gradients_equal_native(*case, **sizes)
+
+
+@pytest.fixture
+def bfloat16_products(monkeypatch):
+    """The interpreter multiplies the bits of bfloat16 as whole numbers: hand it their values."""
+    interpreter = pytest.importorskip("triton.runtime.interpreter")
+    language = pytest.importorskip("triton.language")
+    create_dot = interpreter.InterpreterBuilder.create_dot
+
+    def value(x):
+        if x.dtype.scalar != language.bfloat16:
+            return x
+        bits = x.data.astype(numpy.uint32) << 16
+        return interpreter.TensorHandle(bits.view(numpy.float32), language.float32)
+
+    monkeypatch.setattr(
+        interpreter.InterpreterBuilder,
+        "create_dot",
+        lambda self, a, b, *rest: create_dot(self, value(a), value(b), *rest),
+    )
+
+
+@pytest.mark.parametrize("s, dk, dv, start", [(45, 24, 16, True), (150, 16, 16, False)])
+def test_bfloat16_equals_native(chunkwise, bfloat16_products, s, dk, dv, start):
+    case = (chunkwise, s, dk, dv, torch.bfloat16, start, CPU)
+    cases.forward_equals_native(*case, b=1, h=1)
+    if s < 100:
+        cases.gradients_equal_native(*case, b=1, h=1)
 
 
 @pytest.mark.parametrize("dk, dv", [(96, 192), (192, 24), (80, 48)])
@@ -80,6 +140,22 @@ def test_every_kernel_fixture_is_met(chunkwise, shared, name):
 
 def test_infinite_gates_equal_native(chunkwise, step):
     cases.infinite_gates_equal_native(chunkwise, step, 20, CPU)
+
+
+@pytest.mark.parametrize("i", [-100.0, 90.0])
+@pytest.mark.parametrize("f", [-1e7, -110.0, 20.0])
+def test_large_gates_equal_native(chunkwise, f, i):
+    cases.large_gates_equal_native(chunkwise, i, f, CPU, start=f > -200)
+
+
+def test_a_reset_forgets_an_open_gate(chunkwise):
+    cases.a_reset_forgets_an_open_gate(chunkwise, CPU)
+
+
+def test_a_state_with_an_infinite_m_is_empty(chunkwise):
+    x, state = inputs(20, 16, 24), zero_state(2, 2, 16, 24)
+    h, _ = chunkwise(*x, state._replace(m=torch.full((2, 2), -float("inf"))))
+    assert_close("h", h, mlstm_parallel(*double(x)), 5e-6)
 
 
 def test_pieces_equal_the_whole(chunkwise, step):

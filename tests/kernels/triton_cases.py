@@ -12,7 +12,7 @@ from tests.kernels.close import (
     names,
 )
 
-from app.kernels import State, mlstm_chunkwise, mlstm_recurrent, mlstm_step
+from app.kernels import State, mlstm_chunkwise, mlstm_recurrent, mlstm_step, zero_state
 
 INF = float("inf")
 
@@ -45,6 +45,36 @@ def gradients_equal_native(fn, s, dk, dv, dtype, start, device, chunk_size=64, l
     _, got = gradients(fn, x, state, chunk_size=chunk_size)
     for name, a, b in zip(names(state), got, ref):
         assert_close(f"d{name}", a, b, limit or 4 * TOLERANCE[dtype])
+
+
+def large_gates_equal_native(fn, i, f, device, s=70, start=True):
+    """Half the gates near `i` and near `f`, in every place of a chunk; results and gradients."""
+    x = [y.double() for y in inputs(s, 16, 16, b=1, device=device)]
+    x[0], x[1] = x[0].abs(), x[1].abs()  # q n must not cancel: the gates are the matter here
+    g = torch.Generator().manual_seed(3)
+    for n, value in ((3, i), (4, f)):
+        chosen = torch.rand(x[n].shape, generator=g) < 0.5
+        x[n] = x[n] + value * chosen.to(device)  # no two alike: whose M it is must be plain
+    state = carried(16, 16, b=1, dtype=torch.float64, device=device) if start else None
+    (ref_h, ref), ref_grads = gradients(mlstm_recurrent, x, state)
+    single = [y.float() for y in x]
+    (h, last), grads = gradients(fn, single, state and State(*(y.float() for y in state)))
+    for name, a, b in zip("hcnm", (h, *last), (ref_h, *ref)):
+        assert_close(name, a, b, 2e-5)  # m near 90 is rounded to 8e-6, and exp passes it on
+    for name, a, b in zip(names(state), grads, ref_grads):
+        assert_close(f"d{name}", a, b, 1e-4)
+
+
+def a_reset_forgets_an_open_gate(fn, device):
+    """i = +inf and then f = -inf in one chunk: what follows is as from an empty memory."""
+    x = list(inputs(40, 16, 24, device=device))
+    x[3][:, :, 10], x[4][:, :, [13, 30]] = INF, -INF
+    h, last = fn(*x, carried(16, 24, device=device))
+    empty = zero_state(2, 2, 16, 24, device=device, dtype=torch.float64)
+    empty = empty._replace(m=torch.full_like(empty.m, -INF))
+    ref_h, ref = mlstm_recurrent(*(y[:, :, 30:].double() for y in x), empty)
+    assert_close("h", h[:, :, 30:], ref_h, 5e-6)
+    assert_same_state(last, ref, 2e-6)
 
 
 def steps_equal_native(step, dk, dv, dtype, device, count=4):
