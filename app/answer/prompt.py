@@ -55,7 +55,6 @@ class PromptSpec:
     modes: tuple[str, ...]
     default_mode: str
     evidence_length_offset: float
-    evidence_weights: Mapping[str, float]
     continues: bool = False
 
     @classmethod

@@ -33,7 +33,6 @@ PROMPT = {
     "modes": ["quote", "sentence", "bullets", "short"],
     "default_mode": "quote",
     "evidence_length_offset": 2,
-    "evidence_weights": {"likelihood": 1.0, "similarity": 1.0},
 }
 # The likelihood and the cosine in equal parts, of every sentence.
 BOTH = Calibration({"likelihood": 1.0, "similarity": 1.0}, shortlist=100)

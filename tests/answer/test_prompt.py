@@ -140,4 +140,4 @@ def test_the_shipped_prompt_file_is_of_this_form(request):
         pytest.skip("no reader in data/models/reader")
     loaded = PromptSpec.load(folder)
     assert set(loaded.modes) - {"quote"} <= set(loaded.styles)
-    json.dumps(loaded.evidence_weights["likelihood"])
+    json.dumps(loaded.styles)
