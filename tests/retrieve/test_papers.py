@@ -55,13 +55,24 @@ def test_every_page_shown_is_the_page_of_the_words(real, questions, name):
 def test_known_pages_are_found(real, questions):
     names = ["hybrid", "similarity", "bm25", "compression"]
     rows = retrieval.evaluate(real, questions, names, ["main"])
-    found = {(r["retriever"], r["scope"]): r for r in retrieval.summary(rows)}
-    # seen: 87.9 and 96.0 %; MRR .763 against .663 and .728; evidence in 1,000 characters 61 %
-    # against 56 % in the 2,000 of similarity
-    assert found["hybrid", "all"]["page@5"] >= 0.85
-    assert found["hybrid", "paper"]["page@5"] >= 0.92
-    assert found["hybrid", "all"]["mrr"] > found["similarity", "all"]["mrr"]
-    assert found["hybrid", "all"]["mrr"] > found["bm25", "all"]["mrr"]
-    for scope in ("all", "paper"):
-        kept = found["compression", scope]["evidence in 1000"]
-        assert kept >= found["similarity", scope]["evidence in 2000"]
+    # settings were tried on the other half; seen here: 90.9 and 98.2 %; MRR .771 against .706 and
+    # .755; evidence in 1,000 characters 63.6 and 69.1 % against 61.8 and 67.3 % in the 2,000 of
+    # similarity
+    for half in ("reporting", None):
+        own = retrieval.of_half(rows, half)
+        found = {(r["retriever"], r["scope"]): r for r in retrieval.summary(own)}
+        assert found["hybrid", "all"]["page@5"] >= 0.85
+        assert found["hybrid", "paper"]["page@5"] >= 0.92
+        assert found["hybrid", "all"]["mrr"] > found["similarity", "all"]["mrr"]
+        assert found["hybrid", "all"]["mrr"] > found["bm25", "all"]["mrr"]
+        for scope in ("all", "paper"):
+            kept = found["compression", scope]["evidence in 1000"]
+            assert kept >= found["similarity", scope]["evidence in 2000"]
+
+
+@pytest.mark.parametrize("name, seen", [("hybrid", 0.855), ("compression", 0.911)])
+def test_questions_across_papers_find_the_right_one(real, questions, name, seen):
+    retriever = real.retriever(name, k=1)
+    first = [retriever.search(question.question)[0].chunk.paper for question in questions]
+    right = sum(paper == question.paper for paper, question in zip(first, questions))
+    assert right / len(questions) >= seen - 0.03  # four questions of 124
