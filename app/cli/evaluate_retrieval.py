@@ -151,15 +151,12 @@ def run_refusal(args: argparse.Namespace) -> int:
     from app import load_reader
     from app.answer.signals import OF_QUESTION
     from app.evaluate import refusal
+    from app.evaluate.questions import read_questions
 
-    library, known = open_library(args), []
-    for line in args.questions.read_text(encoding="utf-8").split("\n"):
-        if line.strip():
-            known.append(json.loads(line))
-    papers = {paper.file for paper in library.papers}
-    records = [record for record in known if record["paper"] in papers]
-    reader = load_reader(args.model)
-    made = refusal.cases(library, records, reader, args.retriever)
+    library, reader = open_library(args), load_reader(args.model)
+    papers = [paper.file for paper in library.papers]
+    asked = read_questions(args.questions, papers, unanswerable=True)
+    made = refusal.cases(library, asked, reader, args.retriever)
     if args.output:
         args.output.write_text("".join(json.dumps(asdict(case)) + "\n" for case in made))
     ways = [*((name,) for name in OF_QUESTION), tuple(OF_QUESTION)]

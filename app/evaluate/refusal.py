@@ -5,13 +5,13 @@ A rule is tried on other papers than it was fitted on; the reader's own, on all.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from app.answer import signals
 from app.answer.calibration import Rule
 from app.answer.reader import Reader
 from app.evaluate import metrics
 from app.evaluate.calibrate import ANSWERABLE, REMOVED, UNANSWERABLE, fit_rule
+from app.evaluate.questions import Question
 from app.papers.records import Passage
 from app.retrieve.library import Library
 from app.show.text import markdown_table
@@ -29,7 +29,7 @@ class Case:
 
 def cases(
     library: Library,
-    records: Iterable[dict[str, Any]],
+    questions: Iterable[Question],
     reader: Reader,
     name: str = "hybrid",
     k: int = 3,
@@ -40,27 +40,25 @@ def cases(
     many and as near to the topic as can be, which those written as unanswerable are not.
     """
     made = []
-    for record in records:
-        question, paper = record["question"], record["paper"]
-        retriever = library.retriever(name, k=k, papers=(paper,))
-        found = retriever.search(question, 20)
-        kind = ANSWERABLE if record["answerable"] else UNANSWERABLE
-        asked = [(kind, found[:k])]
-        if record["answerable"]:
-            asked.append((REMOVED, [p for p in found if not _holds(p, record)][:k]))
+    for question in questions:
+        retriever = library.retriever(name, k=k, papers=(question.paper,))
+        found = retriever.search(question.question, 20)
+        asked = [(ANSWERABLE if question.answerable else UNANSWERABLE, found[:k])]
+        if question.answerable:
+            asked.append((REMOVED, [p for p in found if not _holds(p, question)][:k]))
         for kind, passages in asked:
             if passages:
-                cosines = [retriever.sentence_scores(question, p) for p in passages]
-                given = (question, passages, cosines, reader)
-                read = reader.read(reader.prompt(question, passages))
+                cosines = [retriever.sentence_scores(question.question, p) for p in passages]
+                given = (question.question, passages, cosines, reader)
+                read = reader.read(reader.prompt(question.question, passages))
                 known = signals.of_question(signals.OF_QUESTION, *given, read)
-                made.append(Case(record["id"], paper, kind, known))
+                made.append(Case(question.id, question.paper, kind, known))
     return made
 
 
-def _holds(passage: Passage, record: dict[str, Any]) -> bool:
-    on_page = passage.chunk.page <= record["page"] <= passage.chunk.last_page
-    return on_page or metrics.covered(record["evidence"], [passage.text], 0.4)
+def _holds(passage: Passage, question: Question) -> bool:
+    on_page = passage.chunk.page <= question.page <= passage.chunk.last_page
+    return on_page or metrics.covered(question.evidence, [passage.text], 0.4)
 
 
 def table(

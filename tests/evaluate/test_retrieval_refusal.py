@@ -1,5 +1,6 @@
 """Cases of unanswerable questions, and rules tried on other papers, by hand."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -7,6 +8,7 @@ from tests.answer.fakes import FakeReader, FakeRetriever, passage
 
 from app.answer.calibration import Rule
 from app.evaluate import refusal
+from app.evaluate.questions import Question
 from app.evaluate.refusal import ANSWERABLE, REMOVED, UNANSWERABLE, Case
 
 
@@ -35,11 +37,10 @@ def test_cases_of_retrieved_passages():
     found = [passage(text, page=4 + n, rank=n + 1, number=n) for n, text in enumerate(texts)]
     retriever = FakeRetriever(found, {texts[0]: 0.8, texts[1]: 0.6, texts[2]: 0.1})
     library = SimpleNamespace(retriever=lambda name, k, papers: retriever)
-    record = {"id": "q", "paper": "a.pdf", "question": "Which words?", "answerable": True}
-    record |= {"page": 4, "evidence": texts[0]}
-    first, second = refusal.cases(library, [record], FakeReader(), k=1)
+    question = Question("q", "a.pdf", "Which words?", texts[0], 4)
+    first, second = refusal.cases(library, [question], FakeReader(), k=1)
     assert (first.kind, second.kind) == (ANSWERABLE, REMOVED)
     assert (first.question["similarity"], second.question["similarity"]) == (0.8, 0.6)
     assert (first.question["words"], second.question["words"]) == pytest.approx((0.0, 1.0))
-    (alone,) = refusal.cases(library, [{**record, "answerable": False}], FakeReader(), k=1)
+    (alone,) = refusal.cases(library, [replace(question, evidence="", page=0)], FakeReader(), k=1)
     assert alone.kind == UNANSWERABLE
