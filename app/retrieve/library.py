@@ -63,20 +63,21 @@ class Library:
         self._vectors: dict[str, np.ndarray] = {}
         self._sentences = np.concatenate([each.sentence_vectors for each in indexes])
         self._places: dict[str, slice] = {}  # a chunk's rows in it
+        start = 0
         for each in indexes:
-            self._add(each)
+            start = self._add(each, start)
         self.store.prepare()
 
-    def _add(self, index: PaperIndex) -> None:
-        start = max((place.stop for place in self._places.values()), default=0)
+    def _add(self, index: PaperIndex, start: int) -> int:
+        """Add a paper whose first sentence's vector is row `start`; returns the next row."""
         for row, chunk in enumerate(index.chunks):
             stop = start + len(chunk.sentences)
             self._chunks[chunk.id] = chunk
             self._vectors[chunk.id] = index.vectors[row]
             self._places[chunk.id] = slice(start, stop)
             start = stop
-        documents = [chunk_document(chunk) for chunk in index.chunks]
-        self.store.add_vectors(index.vectors, documents)
+        self.store.add_vectors(index.vectors, [chunk_document(chunk) for chunk in index.chunks])
+        return start
 
     @classmethod
     def open(

@@ -82,13 +82,14 @@ class CosineStore(VectorStore):
         self._vectors.add(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
         for id, document in zip(ids, documents):
             self._rows[id] = len(self._documents)
-            self._documents.append(document.model_copy(update={"id": id}))
+            known = document.id == id
+            self._documents.append(document if known else document.model_copy(update={"id": id}))
         return ids
 
     def _check_new(self, ids: Sequence[str]) -> None:
-        seen = set(self._rows)
+        seen: set[str] = set()  # not all ids: adding paper by paper would copy them each time
         for id in ids:
-            if id in seen:
+            if id in seen or id in self._rows:
                 raise ValueError(f"the id {id!r} is taken; leave out what the store holds")
             seen.add(id)
 
