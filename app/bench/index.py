@@ -145,19 +145,22 @@ def _texts(embedder: Embedder, count: int) -> Iterator[str]:
 def draw(rows: list[Row], path: Path) -> None:
     """Seconds to fill a store, its memory and the time of a search, by the number of chunks."""
 
-    def curve(name: str, label: str) -> Curve:
-        # the smallest stores fit into memory that was there already: no growth to draw
-        own = [row for row in rows if row.name == name and row.spread[1] > 0]
-        sizes = [float(row.shape.split()[0].replace(",", "")) for row in own]
-        return Curve(label, sizes, [row.spread[1] for row in own])
+    def curves(labels: dict[str, str]) -> list[Curve]:
+        found = []
+        for name, label in labels.items():
+            # the smallest stores fit into memory that was there already: no growth to draw
+            own = [row for row in rows if row.name == name and row.spread[1] > 0]
+            sizes = [float(row.shape.split()[0].replace(",", "")) for row in own]
+            found += [Curve(label, sizes, [row.spread[1] for row in own])] if own else []
+        return found
 
     panels = [
-        Growth("Seconds to fill a store", "chunks", [curve("store filled", "")]),
-        Growth("Memory, GB", "chunks", [curve("store's memory", "")]),
+        Growth("Seconds to fill a store", "chunks", curves({"store filled": ""})),
+        Growth("Memory, GB", "chunks", curves({"store's memory": ""})),
         Growth(
             "Milliseconds a search",
             "chunks",
-            [curve("flat search", "every vector"), curve("search, k 10", "as the store does")],
+            curves({"flat search": "every vector", "search, k 10": "as the store does"}),
         ),
     ]
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from app.bench import index
+from app.bench.rows import Row
 from app.bench.synthetic import CHUNKS_PER_PAPER, PAPERS_PER_TOPIC, clustered
 
 
@@ -28,6 +29,7 @@ def test_a_small_store_is_measured_against_flat_search(tmp_path):
     by_name = {(row.name, row.shape): row for row in rows}
     assert set(by_name[("recall@10 of flat", "300 chunks")].values) == {1.0}
     assert len(by_name[("search, k 10", "100 chunks")].values) == index.QUERIES
+    rows += [Row("store's memory", "GB", (-0.1,), "700 chunks")]
     index.draw(rows, tmp_path / "new" / "growth.png")
     assert (tmp_path / "new" / "growth.png").read_bytes().startswith(b"\x89PNG")
 
