@@ -10,8 +10,10 @@ from pathlib import Path
 BENCHES = {
     "answers": "indexing, evidence and answers on this machine",
     "cpu": "prompts and decoding on a CPU, beside transformers' xLSTM",
+    "decode": "tokens a second of a 7B model on a GPU",
     "index": "search, memory and embedding, from 100 to 1,000,000 chunks",
     "kernels": "the chunkwise Triton kernels on a GPU, beside mlstm_kernels if installed",
+    "prefill": "prompts of a 7B model on a GPU",
 }
 FOLDER = Path("data/bench")
 

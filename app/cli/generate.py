@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from app.model.tokenizer import Tokenizer
     from app.model.xlstm import XLSTM
 
+GRAPHS = {"auto": None, "on": True, "off": False}
+
 
 def add_parser(subparsers: "argparse._SubParsersAction") -> None:
     """Add the command to the parser."""
@@ -36,6 +38,12 @@ def add_parser(subparsers: "argparse._SubParsersAction") -> None:
         "--int8", action="store_true", default=None, help="hold the projections as int8 alone"
     )
     parser.add_argument("--kernels", default="auto", help="auto, native, triton or one by name")
+    parser.add_argument(
+        "--graphs",
+        choices=GRAPHS,
+        default="auto",
+        help="CUDA graphs: auto for steps where they can be, on for prompts too (default: auto)",
+    )
     parser.add_argument("--state", type=Path, metavar="FILE", help="go on from this state")
     parser.add_argument("--save-state", type=Path, metavar="FILE", help="keep the state at the end")
     parser.add_argument("--quiet", action="store_true", help="print the text alone")
@@ -97,7 +105,8 @@ def _load(args: argparse.Namespace) -> "tuple[XLSTM, Tokenizer]":
     device = pick_device(args.device)
     dtype = pick_dtype(device, args.dtype)
     start = time.perf_counter()
-    model = load_model(folder, device=device, dtype=dtype, int8=args.int8, kernels=args.kernels)
+    options = {"int8": args.int8, "kernels": args.kernels, "graphs": GRAPHS[args.graphs]}
+    model = load_model(folder, device=device, dtype=dtype, **options)
     if not args.quiet:
         weights = "int8 weights, " if model.int8 else ""
         print(

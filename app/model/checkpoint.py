@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from app.model.config import XLSTMConfig
+from app.model.cuda_graph import no_graphs
 from app.model.device import pick_dtype
 from app.model.errors import ModelError, listed
 from app.model.files import locate, read_config, tensor_files
@@ -29,6 +30,7 @@ def load_model(
     dtype: torch.dtype | None = None,
     int8: bool | None = None,
     kernels: str = "auto",
+    graphs: bool | None = None,
 ) -> XLSTM:
     """Load a checkpoint in the Hugging Face or the xlstm_large layout, single or fused.
 
@@ -43,12 +45,17 @@ def load_model(
             has both on a CPU for what is stored as int8: decoding then reads a byte a weight, and
             prompts are read as fast as without int8, for a third more memory in bfloat16.
         kernels: name of the mLSTM kernels, as `app.kernels.backends.resolve` knows them.
+        graphs: of CUDA. None decodes by one where the model is on a GPU with Triton kernels; True
+            reads prompts on the fused kernels too, or is an error; False does neither. The
+            graph's buffers hold one state more.
 
     Raises:
         ModelError: anything missing, unexpected, misshaped or damaged, by file or tensor name.
-        ValueError: kernels that are unknown or cannot run on `device`.
+        ValueError: kernels that are unknown or cannot run on `device`, or graphs that cannot.
     """
     backend_for(kernels, torch.device(device).type)  # before minutes of reading
+    if graphs and (reason := no_graphs(kernels, torch.device(device))):
+        raise ValueError(f"graphs=True cannot be met: {reason}")
     folder = locate(path)
     config, large = read_config(folder)
     stored = stored_tensors(tensor_files(folder))
@@ -63,6 +70,7 @@ def load_model(
         model.tie()
     with torch.no_grad():
         _fill(model, stored)
+    model.graphs = graphs
     return model.eval().requires_grad_(False)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from app.model.cpu_step import step_of
+from app.model.cuda_graph import graphs_of
 from app.model.errors import ModelError
 from app.model.sample import Sampling, choose
 from app.model.state import ModelState
@@ -49,10 +50,15 @@ def prefill(
         raise ModelError(f"slice_tokens is {slice_tokens}; it must be at least 1")
     ids, lengths = padded(model, tokens)
     ragged = len({len(row) for row in tokens}) > 1
-    last = None
+    last, graphs = None, graphs_of(model)
+    if state is not None:
+        model.check_state(state, len(ids))
     for start in range(0, ids.shape[1], slice_tokens):
         part = ids[:, start : start + slice_tokens]
         left = (lengths - start).clamp(0, part.shape[1])
+        if graphs is not None and (read := graphs.read(part, state)) is not None:
+            last, state = read
+            continue
         x, state = model.hidden(part, state, left if ragged else None)
         if state.blocks[0].memory is None:
             raise ModelError(
@@ -80,7 +86,9 @@ class Generation(Iterator[int]):
 
     Attributes:
         tokens: ids chosen so far.
-        state: after the prompt and all of `tokens` but the last (see `carry`).
+        sampling: how they are chosen.
+        kept_state: the state while no graph's buffers hold it; `state` is the one to ask.
+        seed: of what a graph draws.
         finish: None while it runs, then "stop" or "length".
     """
 
@@ -98,9 +106,9 @@ class Generation(Iterator[int]):
         processors: Sequence[Processor],
     ) -> None:
         self.tokens: list[int] = []
-        self.state, self.finish = state, None
+        self.kept_state, self.finish = state, None
         self._model, self._logits, self._prompt = model, logits, list(prompt_ids)
-        self._sampling, self._max = sampling, max_tokens
+        self.sampling, self._max = sampling, max_tokens
         self._stop, self._processors = frozenset(stop_ids), tuple(processors)
         banned = torch.tensor(sorted(banned_ids), dtype=torch.long)
         if len(banned):
@@ -108,13 +116,26 @@ class Generation(Iterator[int]):
         self._banned = banned.to(logits.device)
         self._source = sampling.source(logits.device) if sampling.temperature else None
         self._pending: int | None = None
+        graphs = graphs_of(model)
+        self._decoder = None if graphs is None else graphs.decoder
+        self.seed = 0 if self._source is None else self._source.initial_seed()
+        # What a graph chooses is taken where nothing but the temperature shapes the logits.
+        alone = not self._processors and not len(banned)
+        self._trusts_graph = alone and sampling.temperature_alone
+        self._chosen: int | None = None
+
+    @property
+    def state(self) -> ModelState:
+        """The state after the prompt and all of `tokens` but the last (see `carry`)."""
+        held = None if self._decoder is None else self._decoder.state_of(self)
+        return self.kept_state if held is None else held
 
     def __next__(self) -> int:
         if self.finish is None and len(self.tokens) >= self._max:
             self.finish = "length"
         if self.finish is not None:
             raise StopIteration
-        self.carry()
+        self._read_pending()
         token = self._choose()
         if token in self._stop:
             self.finish = "stop"
@@ -125,21 +146,33 @@ class Generation(Iterator[int]):
 
     def carry(self) -> tuple[Tensor, ModelState]:
         """Logits (1,V) and state after everything chosen so far, to go on from or to save."""
-        if self._pending is not None:
-            token = torch.tensor([self._pending], device=self._logits.device)
-            self._logits, self.state = decode_step(self._model, token, self.state)
-            self._pending = None
+        self._read_pending()
         return self._logits, self.state
 
+    def _read_pending(self) -> None:
+        """Read the last token, unless it is read."""
+        if self._pending is None:
+            return
+        if self._decoder is not None:
+            chosen, self._logits = self._decoder.run(self, self._pending)
+            self._chosen = chosen if self._trusts_graph else None
+        else:
+            token = torch.tensor([self._pending], device=self._logits.device)
+            self._logits, self.kept_state = decode_step(self._model, token, self.kept_state)
+        self._pending = None
+
     def _choose(self) -> int:
+        if self._chosen is not None:
+            token, self._chosen = self._chosen, None
+            return token
         logits = self._logits[0]
         for process in self._processors:
             logits = process(logits, self.tokens)
         if len(self._banned):
             logits = logits.index_fill(0, self._banned.to(logits.device), -torch.inf)
-        counted = self._sampling.repetition_penalty != 1.0
+        counted = self.sampling.repetition_penalty != 1.0
         seen = [*self._prompt, *self.tokens] if counted else ()
-        return choose(logits, seen, self._sampling, self._source)
+        return choose(logits, seen, self.sampling, self._source)
 
 
 def generate(

@@ -49,6 +49,11 @@ class Sampling:
             if not number or not fits(value):
                 raise ModelError(f"{name} is {value!r:.60}; it must be {allowed}")
 
+    @property
+    def temperature_alone(self) -> bool:
+        """Whether logits are neither cut nor penalised, only divided by the temperature."""
+        return self.top_k == 0 and self.top_p == 1 and self.repetition_penalty == 1
+
     def source(self, device: torch.device) -> torch.Generator:
         """The random numbers of one sequence."""
         generator = torch.Generator(device=device)

@@ -15,6 +15,7 @@ from app.kernels import State, zero_state
 from app.kernels.backends import Backend, resolve
 from app.model.config import XLSTMConfig
 from app.model.errors import ModelError
+from app.model.fused import fused_hidden, fused_of
 from app.model.int8 import Int8Embedding, Int8Linear
 from app.model.layers import Block, Cell, RMSNorm, soft_cap, wide
 from app.model.state import BlockState, ModelState
@@ -29,7 +30,13 @@ class XLSTM(nn.Module):
         int8: hold the projections and the embedding as int8 with a scale per output channel.
         widened: keep int8 projections in `dtype` as well, for many rows at once.
         kernels: name of the mLSTM kernels, as `app.kernels.backends.resolve` knows them.
+
+    Attributes:
+        graphs: None decodes by a CUDA graph on a GPU with Triton kernels, True reads prompts on
+            the fused kernels as well, False does neither: see `cuda_graph.py`.
     """
+
+    graphs: bool | None = None
 
     def __init__(
         self,
@@ -149,8 +156,10 @@ class XLSTM(nn.Module):
             state = self._start(*tokens.shape)
         else:
             self.check_state(state, tokens.shape[0])
+        cell = self.cell(tokens.shape[1])
+        if self.graphs and starts is None and (fused := fused_of(self)) is not None:
+            return fused_hidden(fused, tokens, state, lengths, cell)
         x = self.embedding(tokens).to(wide(self.dtype))
-        cell = self._cell(tokens.shape[1])
         after = []
         for block, before in zip(self.blocks, state.blocks, strict=True):
             x, carried = block(x, before, lengths, cell, starts)
@@ -194,7 +203,7 @@ class XLSTM(nn.Module):
             return state
         return ModelState(tuple(block._replace(memory=None) for block in state.blocks))
 
-    def _cell(self, tokens: int) -> Cell:
+    def cell(self, tokens: int) -> Cell:
         """The sequence kernel, or the step kernel behind its signature where S = 1."""
         backend, eps = self.backend, self.config.eps
         if tokens == 1:
