@@ -1,13 +1,14 @@
-"""The chunkwise mLSTM as Triton kernels with wide tiles: three launches forward, six backward.
+"""The chunkwise mLSTM as Triton kernels with wide tiles: four launches forward, seven backward.
 
 Not the default: made to be faster than `triton_chunkwise`, equal to it where Triton is
 interpreted, and still to be verified on a GPU in bfloat16 (`data/experiments/kernels.md`).
 Importing this file imports Triton; `backends.resolve` does so on first use only.
 
 Forward: `gates_kernel` makes all that depends on gates alone, so that nothing else has a maximum
-to keep; `walk_kernel` walks the chunks and stores the state before each; `outputs_kernel` then
-makes every block of h at once. Equations and names are those of `chunkwise.py`; M_t is the m of
-the recurrent form, and the state before a chunk is stored in the products' dtype.
+to keep; `sums_kernel` sums what each chunk adds to n; `walk_kernel` walks the chunks and stores
+the state before each; `outputs_kernel` then makes every block of h at once. Equations and names
+are those of `chunkwise.py`; M_t is the m of the recurrent form, and the state before a chunk is
+stored in the products' dtype.
 
 Backward. With R_t = max(|den_t|, e^-M_t) + eps, X_t = dh_t . h_t and dnum_t = dh_t / R_t:
 
@@ -44,7 +45,7 @@ from app.kernels.triton_wide_backward import (
     rows_kernel,
     values_kernel,
 )
-from app.kernels.triton_wide_forward import gates_kernel, outputs_kernel, walk_kernel
+from app.kernels.triton_wide_forward import gates_kernel, outputs_kernel, sums_kernel, walk_kernel
 from app.kernels.triton_wide_tiles import Plan, plan
 
 # Rows that `rows_kernel` works on at once.
@@ -146,7 +147,8 @@ def _forward(p: Plan, eps: float, q, k, v, i, f, c0, n0, m0):
     of_tokens = torch.empty(5, p.sequences, p.length, device=q.device, dtype=p.acc)
     log_i, top, write, read, den = of_tokens.unbind()
     b, keep = _new(p, q, p.length, dtype=torch.float64), _new(p, q, p.chunks)
-    c, n = _new(p, q, p.chunks, p.dk, p.dv, dtype=p.dot), _new(p, q, p.chunks, p.dk)
+    c = _new(p, q, p.chunks, p.dk, p.dv, dtype=p.dot)
+    sums, n = (_new(p, q, p.chunks, p.dk) for _ in range(2))
     last = _states(p, q)
     h = torch.empty(*q.shape[:3], p.dv, device=q.device, dtype=v.dtype)
 
@@ -154,9 +156,13 @@ def _forward(p: Plan, eps: float, q, k, v, i, f, c0, n0, m0):
         i, f, m0, log_i, b, top, write, read, keep, last[2],
         *i.stride(), *f.stride(), *p.numbers, p.dk,
     ), {"ACC": p.types["ACC"], "START": start, **p.tiles["gates"]})  # fmt: skip
+    grid = p.count("sums", p.dk, "TILE_K"), p.chunks, p.sequences
+    launch(p.compiled, key, sums_kernel, grid, (
+        k, write, sums, *k.stride()[:3], *p.numbers, p.dk,
+    ), {"ACC": p.types["ACC"], "EVEN": p.types["EVEN"], **p.tiles["sums"]})  # fmt: skip
     grid = p.count("walk", p.dv, "TILE_V"), p.count("walk", p.dk, "TILE_K"), p.sequences
     launch(p.compiled, key, walk_kernel, grid, (
-        k, v, write, write, keep, c0, n0, c, n, *last[:2], c, n, n,
+        k, v, write, sums, keep, c0, n0, c, n, *last[:2], c, n, n,
         *k.stride()[:3], *v.stride()[:3], *p.numbers, p.dk, p.dv,
     ), {"START": start, "LAST": True, "BACK": False, **p.types, **p.tiles["walk"]})  # fmt: skip
     grid = p.count("outputs", p.dv, "TILE_V"), p.blocks("outputs"), p.sequences
@@ -181,26 +187,8 @@ def _backward(p: Plan, eps: float, x, i, f, m0, h, kept, dh, last):
         ROWS=ROWS, TILE_V=p.tiles["values"]["TILE_V"], ACC=p.types["ACC"], EPS=eps,
     )  # fmt: skip
 
-    ends, start = last is not None, m0 is not None
-    dc_last, dn_last, dm_last, crossing = last or (q,) * 4
-    dc, dn = torch.empty_like(c), torch.empty_like(n)
-    lead = q.shape[:2]
-    first = (
-        tuple(
-            torch.empty(*lead, *s, device=q.device, dtype=p.acc)
-            for s in ((p.dk, p.dv), (p.dk,), ())
-        )
-        if start
-        else (q,) * 3
-    )
-    tiles = p.count("walk", p.dv, "TILE_V"), p.count("walk", p.dk, "TILE_K")
-    product = _new(p, q, p.chunks, tiles[0] * tiles[1])
-    walk_kernel[(*tiles, p.sequences)](
-        q, dh, mat_weight, vec_weight, keep, dc_last, dn_last, dc, dn, *first[:2], c, n, product,
-        *q.stride()[:3], *dh.stride()[:3], *p.numbers, p.dk, p.dv,
-        START=ends, LAST=start, BACK=True, **p.types, **p.tiles["walk"],
-    )  # fmt: skip
-
+    weights = mat_weight, vec_weight, keep
+    first, dc, dn, product = _walk_back(p, q, dh, weights, c, n, m0 is not None, last)
     dq, dk, dv = (torch.empty(y.shape, device=y.device, dtype=y.dtype) for y in x)
     shares = p.count("queries", p.dk, "TILE_K")
     of_row, of_key = (_new(p, q, shares, p.length) for _ in range(2))
@@ -218,10 +206,30 @@ def _backward(p: Plan, eps: float, x, i, f, m0, h, kept, dh, last):
         *strides[:6], *strides[9:], *p.numbers, p.dk, p.dv, **p.types, **p.tiles["values"],
     )  # fmt: skip
     di, df = (torch.empty(y.shape, device=y.device, dtype=y.dtype) for y in (i, f))
+    start, ends = m0 is not None, last is not None
     gate_gradients_kernel[(p.sequences,)](
-        i, f, m0 if start else q, top, of_row, of_key, dm, product, dm_last, crossing,
-        di, df, first[2], *i.stride(), *f.stride(), *p.numbers, tiles[0] * tiles[1],
-        SHARES=shares, MOST=triton.next_power_of_2(tiles[0] * tiles[1]),
+        i, f, m0 if start else q, top, of_row, of_key, dm, product, *(last or (q,) * 4)[2:],
+        di, df, first[2], *i.stride(), *f.stride(), *p.numbers, product.shape[-1],
+        SHARES=shares, MOST=triton.next_power_of_2(product.shape[-1]),
         ACC=p.types["ACC"], START=start, ENDS=ends, **p.tiles["gates"],
     )  # fmt: skip
     return dq, dk, dv, di, df, *(first if start else (None,) * 3)
+
+
+def _walk_back(p: Plan, q, dh, weights, c, n, start, last):
+    """Return the gradients of the first state, of those after each chunk, and their products."""
+    mat_weight, vec_weight, keep = weights
+    dc, dn, sums = torch.empty_like(c), torch.empty_like(n), torch.empty_like(n)
+    first = _states(p, q) if start else (q,) * 3
+    tiles = p.count("walk", p.dv, "TILE_V"), p.count("walk", p.dk, "TILE_K")
+    product = _new(p, q, p.chunks, tiles[0] * tiles[1])
+    sums_kernel[(p.count("sums", p.dk, "TILE_K"), p.chunks, p.sequences)](
+        q, vec_weight, sums, *q.stride()[:3], *p.numbers, p.dk,
+        ACC=p.types["ACC"], EVEN=p.types["EVEN"], **p.tiles["sums"],
+    )  # fmt: skip
+    walk_kernel[(*tiles, p.sequences)](
+        q, dh, mat_weight, sums, keep, *(last or (q, q))[:2], dc, dn, *first[:2], c, n, product,
+        *q.stride()[:3], *dh.stride()[:3], *p.numbers, p.dk, p.dv,
+        START=last is not None, LAST=start, BACK=True, **p.types, **p.tiles["walk"],
+    )  # fmt: skip
+    return first, dc, dn, product

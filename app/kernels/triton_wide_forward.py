@@ -136,20 +136,40 @@ def gates_kernel(
 
 
 @triton.jit(do_not_specialize=LOOSE)
+def sums_kernel(
+    u, weight, sums,
+    u_b, u_h, u_s,
+    H, S, L, N, DK: tl.constexpr,
+    ROWS: tl.constexpr, TILE_K: tl.constexpr, BLOCKS: tl.constexpr,
+    ACC: tl.constexpr, EVEN: tl.constexpr,
+):  # fmt: skip
+    """What one chunk adds to n: the sum of weight_t u_t, one tile of it."""
+    tile_k, x, head = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    u += (head // H) * u_b + (head % H) * u_h
+    at_k = tile_k * TILE_K + tl.arange(0, TILE_K)
+    total = tl.zeros((TILE_K,), dtype=ACC)
+    for r in range(0, BLOCKS):
+        rows, ok = block_rows(x, r, S, L, ROWS, EVEN)
+        w = tl.load(weight + head * S + rows, mask=ok, other=0.0)
+        total += tl.sum(load_tile(u, rows, at_k, u_s, DK).to(ACC) * w[:, None], axis=0)
+    tl.store(sums + (head * N + x) * DK + at_k, total, mask=at_k < DK)
+
+
+@triton.jit(do_not_specialize=LOOSE)
 def walk_kernel(
-    u, y, mat_weight, vec_weight, keep, c0, n0, c, n, c_last, n_last, c_seen, n_seen, product,
+    u, y, weight, sums, keep, c0, n0, c, n, c_last, n_last, c_seen, n_seen, product,
     u_b, u_h, u_s, y_b, y_h, y_s,
     H, S, L, N, DK: tl.constexpr, DV: tl.constexpr,
-    ROWS: tl.constexpr, TILE_K: tl.constexpr, TILE_V: tl.constexpr,
-    ACC: tl.constexpr, DOT: tl.constexpr, EVEN: tl.constexpr, BLOCKS: tl.constexpr,
+    ROWS: tl.constexpr, TILE_K: tl.constexpr, TILE_V: tl.constexpr, BLOCKS: tl.constexpr,
+    ACC: tl.constexpr, DOT: tl.constexpr, EVEN: tl.constexpr,
     START: tl.constexpr, LAST: tl.constexpr, BACK: tl.constexpr,
 ):  # fmt: skip
     """Carry one tile of a state over the chunks; store it as it is on arrival at each, and at last.
 
-    Per chunk c' = keep c + sum_t mat_weight_t u_t y_t^T and n' = keep n + sum_t vec_weight_t u_t:
-    forward with u = k, y = v; with BACK from the last chunk to the first, for the gradients of
-    the states, with u = q, y = dh. Then also `product`: this tile's share of c' . c_seen + n' .
-    n_seen, where the seen are the states before the chunk.
+    Per chunk c' = keep c + sum_t weight_t u_t y_t^T and n' = keep n + sums: forward with u = k,
+    y = v; with BACK from the last chunk to the first, for the gradients of the states, with
+    u = q, y = dh. Then also `product`: this tile's share of c' . c_seen + n' . n_seen, where the
+    seen are the states before the chunk.
     """
     tile_v, tile_k, head = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
     u += (head // H) * u_b + (head % H) * u_h
@@ -158,46 +178,40 @@ def walk_kernel(
     at_v = tile_v * TILE_V + tl.arange(0, TILE_V)
     in_k = at_k < DK
     has_n = in_k & (tile_v == 0)  # the first column of tiles keeps n
-    # n is a product with ones, so that it costs no pass of its own over u.
-    ones = tl.full((ROWS, 16), 1.0, dtype=ACC).to(DOT)
     if START:
         mat = load_tile(c0 + head * DK * DV, state_rows(at_k, DK), at_v, DV, DV).to(ACC)
         mat = tl.where(in_k[:, None], mat, 0.0)
         vec = tl.load(n0 + head * DK + at_k, mask=in_k, other=0.0).to(ACC)
-        vec = tl.broadcast_to(vec[:, None], (TILE_K, 16))
     else:
         mat = tl.zeros((TILE_K, TILE_V), dtype=ACC)
-        vec = tl.zeros((TILE_K, 16), dtype=ACC)
+        vec = tl.zeros((TILE_K,), dtype=ACC)
     for step in range(0, N * BLOCKS):
         walked = step // BLOCKS
         x, r = (N - 1 - walked if BACK else walked), step % BLOCKS
         arrives = r == 0
         state = head * N + x
         store_tile(c + state * DK * DV, mat, at_k, at_v, DV, in_k & arrives, DV)
-        tl.store(n + state * DK + at_k, tl.max(vec, axis=1), mask=has_n & arrives)
+        tl.store(n + state * DK + at_k, vec, mask=has_n & arrives)
 
         rows, ok = block_rows(x, r, S, L, ROWS, EVEN)
         kept = tl.where(arrives, tl.load(keep + state), 1.0)
-        left = load_tile(u, rows, at_k, u_s, DK).to(ACC)
-        right = load_tile(y, rows, at_v, y_s, DV).to(DOT)
-        w = tl.load(mat_weight + head * S + rows, mask=ok, other=0.0)
-        weighted = tl.trans((left * w[:, None]).to(DOT))
-        mat = add_product(mat * kept, weighted, right)
-        if BACK:
-            w = tl.load(vec_weight + head * S + rows, mask=ok, other=0.0)
-            weighted = tl.trans((left * w[:, None]).to(DOT))
-        vec = add_product(vec * kept, weighted, ones)
-        if BACK:
+        if BACK:  # early: nothing waits for it but the last line
             leaves = r == BLOCKS - 1
             seen = load_tile(c_seen + state * DK * DV, state_rows(at_k, DK), at_v, DV, DV)
             seen_n = tl.load(n_seen + state * DK + at_k, mask=has_n & leaves, other=0.0)
-            total = tl.sum(mat * seen, axis=1) + tl.max(vec, axis=1) * seen_n
+        left = load_tile(u, rows, at_k, u_s, DK).to(ACC)
+        right = load_tile(y, rows, at_v, y_s, DV).to(DOT)
+        w = tl.load(weight + head * S + rows, mask=ok, other=0.0)
+        mat = add_product(mat * kept, tl.trans((left * w[:, None]).to(DOT)), right)
+        vec = vec * kept + tl.load(sums + state * DK + at_k, mask=in_k & arrives, other=0.0)
+        if BACK:
+            total = tl.sum(tl.sum(mat * seen, axis=1) + vec * seen_n, axis=0)
             tiles = tl.num_programs(0) * tl.num_programs(1)
             at = state * tiles + tile_k * tl.num_programs(0) + tile_v
-            tl.store(product + at, tl.sum(total, axis=0), mask=leaves)
+            tl.store(product + at, total, mask=leaves)
     if LAST:
         store_tile(c_last + head * DK * DV, mat, at_k, at_v, DV, in_k, DV)
-        tl.store(n_last + head * DK + at_k, tl.max(vec, axis=1), mask=has_n)
+        tl.store(n_last + head * DK + at_k, vec, mask=has_n)
 
 
 @triton.jit

@@ -18,7 +18,8 @@ OTHER_CHUNK = 64
 GATES = 4096
 
 BFLOAT16 = {
-    "walk": {"ROWS": 128, "TILE_K": 64, "TILE_V": 128, "num_warps": 4, "num_stages": 2},
+    "sums": {"ROWS": 64, "TILE_K": 64},
+    "walk": {"ROWS": 128, "TILE_K": 64, "TILE_V": 128, "num_warps": 8, "num_stages": 3},
     "outputs": {"ROWS": 64, "KEYS": 64, "PART": 64, "TILE_V": 256, "num_warps": 4, "num_stages": 3},
     "queries": {"ROWS": 64, "TILE_K": 256, "PART_K": 64, "PART_V": 64, "num_warps": 8},
     "keys": {"ROWS": 64, "TILE_K": 256, "PART_K": 64, "PART_V": 64, "num_warps": 8},
@@ -26,6 +27,7 @@ BFLOAT16 = {
 }
 # Tiles of wider numbers do not fit the shared memory twice.
 FLOAT32 = {
+    "sums": {"ROWS": 64, "TILE_K": 64},
     "walk": {"ROWS": 64, "TILE_K": 64, "TILE_V": 64, "num_warps": 8, "num_stages": 1},
     "outputs": {"ROWS": 64, "KEYS": 64, "PART": 64, "TILE_V": 64, "num_warps": 8, "num_stages": 1},
     "queries": {"ROWS": 64, "TILE_K": 64, "PART_K": 64, "PART_V": 64, "num_stages": 1},
@@ -100,7 +102,8 @@ def plan(
     chunks, rows = triton.cdiv(length, chunk), _fit(GATES, chunk)
     tiles["gates"] = {"ROWS": rows, "CHUNKS": min(triton.next_power_of_2(chunks), GATES // rows)}
     tiles["gates"]["num_warps"] = 8
-    tiles["walk"]["BLOCKS"] = -(-chunk // tiles["walk"]["ROWS"])
+    for name in ("sums", "walk"):
+        tiles[name]["BLOCKS"] = -(-chunk // tiles[name]["ROWS"])
     cuts = [n for tile in tiles.values() for key, n in tile.items() if key in ("ROWS", "KEYS")]
     even = length % chunk == 0 and all(chunk % n == 0 for n in cuts)
     types = {"ACC": getattr(tl, _name(acc)), "DOT": getattr(tl, _name(dot)), "EVEN": even}
