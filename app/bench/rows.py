@@ -155,7 +155,8 @@ def _section(bench: str, machine: str, rows: Sequence[Mapping[str, str]]) -> str
     ]
     for row in rows:
         shape = " ".join(x for x in (row.get("shape"), row.get("dtype")) if x)
-        figure = f"{row['median']} {row['unit']} ({row['q10']} to {row['q90']})"
+        spread = f" ({row['q10']} to {row['q90']})" if row["q10"] else ""  # not every log has it
+        figure = f"{row['median']} {row['unit']}{spread}"
         share = f"{float(row['share']):.0%} of {row['bound']}" if row.get("share") else ""
         beside = ""
         if row.get("speedup"):

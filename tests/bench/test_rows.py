@@ -81,3 +81,9 @@ def test_calls_are_counted_and_timed(repeats):
     calls = []
     seconds = cpu_seconds(lambda: calls.append(1), repeats=repeats, warmup=2)
     assert len(calls) == repeats + 2 and len(seconds) == repeats
+
+
+def test_markdown_leaves_out_a_spread_that_no_log_has():
+    base = {"torch": "2.0", "triton": "3", "cpu": "", "gpu": "G", "date": "2026-01-02"}
+    row = base | {"name": "step", "unit": "tokens/s", "q10": "", "median": "244.7", "q90": ""}
+    assert "| 244.7 tokens/s |" in markdown({"decode": [row]})
