@@ -91,12 +91,14 @@ def load_llm(path: str | Path = READER, **options: Any) -> XLSTMLLM:
 
     Args:
         path: The model folder, with its tokenizer.json.
-        options: `device`, `dtype`, `int8` and `kernels` go to `load_model`, the rest to `XLSTMLLM`.
+        options: `device`, `dtype`, `int8`, `kernels` and `graphs` go to `load_model`, the rest to
+            `XLSTMLLM`.
 
     Raises:
         ModelError: The model or its tokenizer cannot be used.
     """
-    of_model = {k: options.pop(k) for k in ("device", "dtype", "int8", "kernels") if k in options}
+    names = ("device", "dtype", "int8", "kernels", "graphs")
+    of_model = {name: options.pop(name) for name in names if name in options}
     tokenizer = load_tokenizer(path)
     model = load_model(path, **of_model)
     return XLSTMLLM(model=model, tokenizer=tokenizer, label=Path(path).name, **options)

@@ -136,4 +136,4 @@ class PlainStep:
         logits, state = self._model()(self.tokens[:, None], self._state, last_only=True)
         self.load(state)
         self.logits.copy_(logits)
-        pick(self.logits, self.tokens, self.draw, self.seed)
+        pick(logits.float(), self.tokens, self.draw, self.seed)

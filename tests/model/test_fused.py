@@ -75,8 +75,9 @@ def test_weights_that_move_are_joined_anew(folder):
     assert fused_of(model) is not first and fused_of(model).fits(model)
 
 
-def test_a_plain_step_serves_any_architecture():
-    model = small(torch.float32, conv1d_kernel_size=4, use_bias=True)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_a_plain_step_serves_any_architecture(dtype):
+    model = small(dtype, conv1d_kernel_size=4, use_bias=True)
     logits, state = prefill(model, [prompt(6)])
     step = PlainStep(model)
     step.load(state)
