@@ -3,6 +3,7 @@
 import argparse
 import itertools
 import json
+import random
 import sys
 import time
 from pathlib import Path
@@ -94,6 +95,7 @@ def asked(args: argparse.Namespace, name: str) -> "list[Question]":
     if name == reader_questions.ON_PAPERS:
         lines = file.read_text(encoding="utf-8").split("\n")
         records = [json.loads(line) for line in lines if line.strip()]
+        random.Random(args.seed).shuffle(records)  # those of one paper stand together
         found = reader_questions.on_papers(records, open_library(args))
         if not found:
             raise ValueError(f"{file} has no question about these papers")
