@@ -192,10 +192,10 @@ the question by embedding, and the first sentence of the nearest passage. In per
 {_answers(records)}
 
 Evidence, the share that holds the answer: the sentence that is shown first; where some sentence of
-the passages does; the ones that the reader alone finds
-likeliest and most relevant; the nearest by embedding; and what
-the reader writes freely, with the share of it that stands word for word in the passages. Told
-apart: the chance that refusing is likelier on an unanswerable question than on an answerable one.
+the passages does; those that the reader alone finds likeliest and most relevant; the nearest by
+embedding; and what the reader writes freely, with the share of it that stands word for word in the
+passages. Told apart: the chance that refusing is likelier on an unanswerable question than on an
+answerable one.
 
 {_evidence(records)}
 
@@ -238,6 +238,11 @@ def _evidence(records: dict[tuple[str, str], dict[str, Any]]) -> str:
         "declined: answerable": ("quote", "declined answerable"),
         "unanswerable": ("quote", "declined unanswerable"),
         "told apart": ("quote", "told apart"),
+    }
+    columns = {
+        head: (mode, key)
+        for head, (mode, key) in columns.items()
+        if any(m == mode and record[key] is not None for (_, m), record in records.items())
     }
     lines = [
         [name, *(_figure(records, name, mode, key) for mode, key in columns.values())]

@@ -94,8 +94,9 @@ def test_the_card_gets_its_figures_between_the_marks(tmp_path):
     assert "stale" not in text and "evaluate reader --from data/rows.jsonl --card" in text
     # short 75, no sentence and no bullets, quote 50, best sentence 25, no first sentence
     assert "| s | 2 + 1 | 75.0 |  |  | 50.0 | 25.0 |  | short +50.0 (+25.0 to +75.0) |" in text
-    # evidence: quote all, likeliest none, nothing known of the others, not word for word
-    assert "| s | 100.0 | 100.0 | 0.0 |  |  |  | 0.0 |" in text
+    # evidence: quote all, likeliest none, not word for word; what nothing is known of has no column
+    assert "| set | shown first | of those there | likeliest | word for word |" in text
+    assert "| s | 100.0 | 100.0 | 0.0 | 0.0 |" in text
     reader_table.write_card(card, rows, "data/rows.jsonl")
     assert card.read_text() == text
     card.write_text("# R\n")
