@@ -10,7 +10,7 @@ from app.cli.options import MODEL, add_library_options, positive
 if TYPE_CHECKING:
     from app.evaluate.calibrate import Case
 
-EVIDENCE = ("similarity", "words", "relevance", "likelihood")
+EVIDENCE = ("similarity", "words", "relevance")
 RULE = ("similarity", "words", "refusal", "relevance")
 
 
@@ -78,17 +78,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def find(args: argparse.Namespace) -> "list[Case]":
-    """The signals of every question of the sets, written to --output as well."""
+    """The signals of every question of the sets, added to --output as they come."""
     from app import load_reader
     from app.evaluate import calibrate
 
     reader, known = load_reader(args.model, device=args.device), []
     for name in dict.fromkeys((*args.fit, *args.report)):
         questions = asked(args, name)
-        known += calibrate.cases(questions, reader, args.signals, args.rule, args.k, args.together)
+        made = calibrate.cases(questions, reader, args.signals, args.rule, args.k, args.together)
+        known += calibrate.kept(args.output, made) if args.output else made
         print(f"{name}: {len(questions)} questions", flush=True)
-    if args.output:
-        calibrate.write_cases(args.output, known)
     return known
 
 

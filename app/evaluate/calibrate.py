@@ -224,11 +224,14 @@ def place(case: Case, calibration: Calibration) -> int | None:
     return right.index(True) + 1 if True in right else None
 
 
-def write_cases(path: Path, known: Iterable[Case]) -> None:
-    """One JSON line a case."""
+def kept(path: Path, known: Iterable[Case]) -> Iterator[Case]:
+    """The cases, each added to a file as a JSON line as it comes: a run that ends early counts."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(asdict(case)) + "\n" for case in known)
+    with path.open("a", encoding="utf-8") as file:
+        for case in known:
+            file.write(json.dumps(asdict(case)) + "\n")
+            file.flush()
+            yield case
 
 
 def read_cases(path: Path) -> list[Case]:

@@ -126,7 +126,10 @@ def test_a_calibration_is_fitted_from_kept_cases(tmp_path, capsys):
     known = [case(n, refusal=1 + n % 3) for n in range(40)]
     known += [case(n, UNANSWERABLE, right=(False, False), refusal=-(n % 3)) for n in range(40)]
     path = tmp_path / "cases.jsonl"
-    calibrate.write_cases(path, known)
+    assert list(calibrate.kept(path, known[:50])) == known[:50]
+    assert next(calibrate.kept(path, known[50:])) == known[50]  # one line, though not gone on with
+    assert len(calibrate.read_cases(path)) == 51
+    list(calibrate.kept(path, known[51:]))
     assert [c.question for c in calibrate.read_cases(path)] == [c.question for c in known]
     asked = ["calibrate", "--from", str(path), "--fit", "s", "--report", "s"]
     asked += ["--signals", "similarity", "likelihood", "--rule", "refusal"]
