@@ -10,7 +10,7 @@ from app.cli.options import MODEL, add_library_options, positive
 if TYPE_CHECKING:
     from app.evaluate.calibrate import Case
 
-EVIDENCE = ("similarity", "words", "relevance")
+EVIDENCE = ("similarity", "relevance")
 RULE = ("similarity", "words", "refusal", "relevance")
 
 

@@ -55,7 +55,27 @@ def choice(groups: Sequence[tuple[np.ndarray, np.ndarray]], ridge: float = RIDGE
             slope = slope + values.T @ (chance - held)
             mean = chance @ values
             bend = bend + (values * chance[:, None]).T @ values - np.outer(mean, mean)
-        weights = weights - np.linalg.solve(bend, slope)
+        weights = _downhill(weights, np.linalg.solve(bend, slope), groups, ridge)
+    return weights
+
+
+def _downhill(
+    weights: np.ndarray,
+    step: np.ndarray,
+    groups: Sequence[tuple[np.ndarray, np.ndarray]],
+    ridge: float,
+) -> np.ndarray:
+    """The weights after the step, halved until the loss does not grow: few groups part easily."""
+
+    def loss(at: np.ndarray) -> float:
+        chances = [softmax(values @ at)[right].sum() for values, right in groups]
+        return ridge / 2 * float(at @ at) - float(np.log(np.maximum(chances, 1e-300)).sum())
+
+    before = loss(weights)
+    for halvings in range(_STEPS):
+        after = weights - step / 2**halvings
+        if loss(after) <= before:
+            return after
     return weights
 
 

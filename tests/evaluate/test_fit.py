@@ -23,6 +23,14 @@ def test_a_choice_stands_where_its_slope_is_zero():
     assert 3 * (1 - 1 / (1 + math.exp(-weight))) == pytest.approx(0.5 * weight)
 
 
+def test_groups_that_part_without_a_mistake_have_weights_all_the_same():
+    # ten times a row with 3 beside two with 0: 10 * 3 (1 - chance) = ridge * weight
+    group = (np.array([[3.0], [0.0], [0.0]]), np.array([True, False, False]))
+    (weight,) = fit.choice([group] * 10, ridge=1.0)
+    odds = math.exp(3 * weight) / 2
+    assert 30 * (1 - odds / (1 + odds)) == pytest.approx(weight, rel=1e-6) and weight > 1
+
+
 def test_two_right_rows_count_together():
     # values 1, 1, 0; the first two are right: chance of them is 2e^w / (2e^w + 1)
     group = (np.array([[1.0], [1.0], [0.0]]), np.array([True, True, False]))
