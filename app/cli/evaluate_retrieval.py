@@ -112,7 +112,7 @@ def _on_papers(args: argparse.Namespace) -> "list[retrieval.Row]":
     if args.pictures:
         from app.evaluate.figures import draw_budgets, draw_scores
 
-        own = retrieval.of_half(rows, args.half or "reporting")
+        own = retrieval.of_half(rows, args.half or "reporting") or rows  # one paper has one half
         draw_budgets(retrieval.summary(own), args.pictures / "evidence-by-budget.png")
         draw_scores(library, known, args.pictures / "scores.png")
     return rows
