@@ -22,6 +22,7 @@ from app.evaluate.choosing import is_right
 from app.evaluate.reader_batch import SharedModel
 from app.evaluate.reader_questions import YES_NO, Question
 from app.train.makers.pairs import carrying_sentence
+from app.train.read import open_lines
 
 ANSWERABLE, UNANSWERABLE, REMOVED = "answerable", "unanswerable", "evidence removed"
 WRONGLY = 0.05  # share of answerable questions that a threshold may refuse where it is chosen
@@ -236,6 +237,6 @@ def kept(path: Path, known: Iterable[Case]) -> Iterator[Case]:
 
 def read_cases(path: Path) -> list[Case]:
     """The cases of such a file."""
-    with path.open(encoding="utf-8") as lines:
+    with open_lines(path) as lines:
         raw = [json.loads(line) for line in lines]
     return [Case(**{**values, "right": tuple(values["right"])}) for values in raw]

@@ -3,7 +3,6 @@
 Answers are made by the same steps as a user's; two baselines that need no reader stand beside.
 """
 
-import gzip
 import json
 import math
 import time
@@ -25,6 +24,7 @@ from app.evaluate.machine import describe
 from app.evaluate.reader_questions import MOST_PASSAGES, Question
 from app.model.generate import generate
 from app.papers.records import Passage
+from app.train.read import open_lines
 
 # Besides a reader's own modes: the sentence that one of its signals alone puts first, and the
 # evidence that it writes when it is not held to the passages' sentences.
@@ -285,8 +285,7 @@ def read_rows(path: Path) -> list[Row]:
         ValueError: there is no row in it, or a line is none; the message names the file.
     """
     rows = []
-    opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", encoding="utf-8") as lines:
+    with open_lines(path) as lines:
         for line in lines:
             try:
                 values = json.loads(line)

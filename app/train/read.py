@@ -3,6 +3,7 @@
 What is named in `leave_out` never comes out of here; nothing is made or changed.
 """
 
+import gzip
 import io
 import json
 from collections.abc import Iterator
@@ -50,7 +51,9 @@ class Pair:
 
 
 def open_lines(path: Path) -> TextIO:
-    """A text file of lines, decompressed where its name ends in .zst."""
+    """A text file of lines, decompressed where its name ends in .zst or .gz."""
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8")
     if path.suffix != ".zst":
         return path.open(encoding="utf-8")
     import zstandard  # only the training data are compressed so
