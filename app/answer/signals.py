@@ -4,6 +4,7 @@ They are found here and weighed elsewhere; higher always speaks for an answer.
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -12,6 +13,12 @@ from app.answer import agree, support
 from app.answer.evidence import Candidate
 from app.papers.records import Passage
 
+# "Answer in bullet points.": words that no passage needs to hold.
+_FORM = re.compile(
+    r"(?:^|(?<=[.?!])\s)\s*(?:please\s+)?(?:answer|reply|respond|list|write|give|put|use)\b"
+    r"[^.?!]*\b(?:bullet|bullets|points?|sentences?|words?|list|briefly)\b[^.?!]*[.?!]?\s*$",
+    re.IGNORECASE,
+)
 OF_SENTENCE = {
     "similarity": "cosine of the question and the sentence",
     "passage": "mean cosine of the question and the sentences of its passage",
@@ -89,11 +96,19 @@ def of_question(
     """Signals of a question on its passages by name; arguments as in `of_sentences`."""
     make = {
         "similarity": lambda: max((value for row in cosines for value in row), default=-1.0),
-        "words": lambda: agree.share_of_words(question, " ".join(p.text for p in passages)),
+        "words": lambda: agree.share_of_words(
+            without_form(question), " ".join(p.text for p in passages)
+        ),
         "refusal": lambda: log_odds_against(reader.log_refusal(reading)),
         "relevance": lambda: log_sum_exp([x for row in reading.relevance for x in row]),
     }
     return {name: make[name]() for name in names}
+
+
+def without_form(question: str) -> str:
+    """The question without a last sentence that only says in which form to answer."""
+    asked = _FORM.sub("", question)
+    return asked if asked.strip() else question
 
 
 def rare_words(question: str, texts: Sequence[str]) -> list[float]:
