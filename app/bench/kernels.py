@@ -120,15 +120,13 @@ def peers() -> dict[int, Callable[..., Any]]:
 def compare(
     case: Case, ours: dict[str, Callable[..., Any]], others: dict[int, Callable[..., Any]]
 ) -> list[Row]:
-    """Rows of one case: eager calls, and replays of a CUDA graph where there is no backward."""
+    """Rows of one case: eager calls, and replays of a CUDA graph of one call."""
     x = inputs(case)
     calls = {size: caller(fn, x, case.backward) for size, fn in others.items()}
     best = min(calls, key=lambda n: median(eager_seconds(calls[n], repeats=5)), default=None)
     peer_name = "" if best is None else f"{PEER}, chunks of {best}"
     what = "forward + backward" if case.backward else "forward"
-    ways = {f"{what}, eager": eager_seconds}
-    if not case.backward:
-        ways[f"{what}, CUDA graph"] = replayed_seconds
+    ways = {f"{what}, eager": eager_seconds, f"{what}, CUDA graph": replayed_seconds}
     rows = []
     for way_name, way in ways.items():
         peer = None if best is None else 1e6 * median(way(calls[best]))

@@ -18,11 +18,17 @@ STD = math.sqrt(2 / (5 * SHAPE["embedding_dim"]))
 
 @torch.no_grad()
 def random_model(
-    *, int8: bool = False, blocks: int = BLOCKS, device: str = "cuda", **options: Any
+    *,
+    int8: bool = False,
+    blocks: int = BLOCKS,
+    device: str = "cuda",
+    graphs: bool | None = None,
+    **options: Any,
 ) -> XLSTM:
     """A model in bfloat16 (int8 with bfloat16 products), drawn from a fixed seed.
 
     Gates open and close: input biases -3, forget biases 3 to 6, and weights as all others.
+    `graphs` as `load_model` has it.
     """
     config = XLSTMConfig(**{**SHAPE, "num_blocks": blocks, **options})
     with torch.device("meta"):
@@ -42,6 +48,7 @@ def random_model(
             x[heads:] = torch.linspace(3.0, 6.0, heads, device=device)
         else:
             x.normal_(std=STD, generator=draw)
+    model.graphs = graphs
     return model.eval().requires_grad_(False)
 
 

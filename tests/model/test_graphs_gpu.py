@@ -122,6 +122,24 @@ def test_short_prompts_are_read_as_without_graphs(folders, length):
                 torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
 
 
+@INT8
+@pytest.mark.parametrize("length", [2, 100, 700])
+def test_fused_reading_equals_the_native_layers(folders, length, int8):
+    """In float32: prompts of one slice in a graph and without one, and what follows them."""
+    fused = load(folders[0], True, int8=int8)
+    layers = load(folders[0], False, int8=int8, kernels="native")
+    start = prefill(layers, [prompt(30, seed=2)])[1]
+    for state in (None, start):
+        got, want = (prefill(m, [prompt(length)], state) for m in (fused, layers))
+        torch.testing.assert_close(got[0], want[0], rtol=0, atol=5e-4)
+        for mine, other in zip(got[1].blocks, want[1].blocks):
+            for a, b in zip(mine.memory, other.memory):
+                assert (a - b).norm() < 2e-4 * b.norm()
+    rows = [prompt(length), prompt(max(1, length - 7), seed=5)]
+    got, want = (prefill(m, rows)[0] for m in (fused, layers))
+    torch.testing.assert_close(got, want, rtol=0, atol=5e-4)
+
+
 def test_a_moved_model_gets_new_graphs(folders):
     model = load(folders[0], None)
     want = list(generate(model, prompt(9), max_tokens=5))
