@@ -1,6 +1,6 @@
-"""decode_cpu.cpp as a library: compiled on first use, kept in the user's cache, never required.
+"""The C++ in app/model/cpu as a library: compiled on first use, kept in the user's cache.
 
-Knows nothing of models; whoever calls it has a way to do without.
+Never required. Knows nothing of models; whoever calls it has a way to do without.
 """
 
 import ctypes
@@ -17,11 +17,11 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-SOURCE = Path(__file__).with_name("decode_cpu.cpp")
+SOURCES = Path(__file__).with_name("cpu")
 _COMPILERS = ("c++", "g++", "clang++")
 _FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-ffp-contract=fast", "-w", "-shared", "-fPIC")
 _FLAGS += ("-pthread",)
-_SECONDS = 120  # a compiler that takes longer is stuck; seen: 2
+_SECONDS = 120  # a compiler that takes longer is stuck; seen: 5
 
 
 class NotCompiled(Exception):
@@ -35,15 +35,15 @@ def library() -> ctypes.CDLL | None:
     XLSTM_COMPILE=0 in the environment keeps it from being compiled or used.
     """
     if os.environ.get("XLSTM_COMPILE") == "0":
-        logger.info("CPU decoding: PyTorch (XLSTM_COMPILE=0)")
+        logger.info("CPU: PyTorch (XLSTM_COMPILE=0)")
         return None
     try:
-        path = build(SOURCE, cache_folder())
+        path = build(SOURCES, cache_folder())
         found = ctypes.CDLL(str(path))
     except (NotCompiled, OSError) as reason:
-        logger.info("CPU decoding: PyTorch, several times slower (%s)", reason)
+        logger.info("CPU: PyTorch, decoding several times slower (%s)", reason)
         return None
-    logger.info("CPU decoding: compiled step (%s)", path)
+    logger.info("CPU: compiled (%s)", path)
     return found
 
 
@@ -52,25 +52,27 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ask-your-papers"
 
 
-def build(source: Path, folder: Path) -> Path:
-    """Compile `source` into `folder`, unless what was compiled from it for this CPU is there.
+def build(sources: Path, folder: Path) -> Path:
+    """Compile the folder `sources` into `folder`, unless what was made of it for this CPU is there.
 
     Raises:
         NotCompiled: no compiler, or it fails.
         OSError: the folder cannot be written.
     """
     compiler = find_compiler()
-    recipe = (source.read_text(encoding="utf-8"), compiler, *_FLAGS, _cpu())
-    digest = hashlib.sha256("\n".join(recipe).encode()).hexdigest()[:16]
-    target = folder / f"{source.stem}-{digest}.so"
+    files = sorted(path for path in sources.iterdir() if path.suffix in (".cpp", ".h"))
+    texts = (path.read_text(encoding="utf-8") for path in files)
+    digest = hashlib.sha256("\n".join((*texts, compiler, *_FLAGS, _cpu())).encode()).hexdigest()
+    target = folder / f"{sources.name}-{digest[:16]}.so"
     if target.is_file():
         return target
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(dir=folder) as room:
         made = Path(room, "made.so")
+        units = [str(path) for path in files if path.suffix == ".cpp"]
         # for this CPU where the compiler can, else for any of its kind
         for tuned in (("-march=native",), ()):
-            failure = _run([compiler, *_FLAGS, *tuned, str(source), "-o", str(made)])
+            failure = _run([compiler, *_FLAGS, *tuned, *units, "-o", str(made)])
             if not failure:
                 os.replace(made, target)
                 return target

@@ -1,7 +1,8 @@
-"""One row, one token on a CPU: the model's weights handed to the compiled step of decode_cpu.cpp.
+"""One row on a CPU: the model's weights handed to the compiled step and prompt of app/model/cpu.
 
-It computes what `XLSTM.forward` computes for S = 1, with float32 activations whatever the weights
-are, so its logits lie nearer to a float32 model's than those of bfloat16 products.
+The step computes what `XLSTM.forward` computes for S = 1, with float32 activations whatever the
+weights are, so its logits lie nearer to a float32 model's than those of bfloat16 products. The
+prompt computes what `XLSTM.hidden` does in bfloat16, and rounds less of it.
 """
 
 import ctypes
@@ -61,13 +62,14 @@ class _State(ctypes.Structure):
 
 
 class CompiledStep:
-    """The compiled step over one model's weights, which stay where they are.
+    """The compiled step and prompt over one model's weights, which stay where they are.
 
     Weights may change in place; where they are replaced, a new step must be made (`step_of` does).
     """
 
     def __init__(self, model: XLSTM, code: ctypes.CDLL) -> None:
         self._config, self._code, self._model = model.config, code, ref(model)
+        self.reads_prompts = bool(code.reads_prompts())
         self._held: list[Tensor] = []  # keeps what the pointers lead to
         c = model.config
         blocks = (_Block * c.num_blocks)(*(self._block(block) for block in model.blocks))
@@ -104,6 +106,23 @@ class CompiledStep:
         c = self._config
         if not 0 <= token < c.vocab_size:
             raise ModelError(f"token id {token}; the model's vocabulary has {c.vocab_size}")
+        logits = torch.empty(1, c.vocab_size)
+        state = self._run(self._code.decode_step, [ctypes.c_int64(token)], state, logits)
+        return soft_cap(logits, c.output_logit_soft_cap), state
+
+    def read(self, tokens: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
+        """Read tokens (S,) of the vocabulary after `state`: residual stream (1,S,E), next state.
+
+        Raises:
+            ModelError: a state of another model or of more rows.
+        """
+        tokens = tokens.to("cpu", torch.int64).contiguous()
+        x = torch.empty(1, len(tokens), self._config.embedding_dim)
+        ids = [ctypes.c_void_p(tokens.data_ptr()), ctypes.c_int64(len(tokens))]
+        return x, self._run(self._code.read_prompt, ids, state, x)
+
+    def _run(self, call: Any, read: list[Any], state: ModelState, out: Tensor) -> ModelState:
+        """Call with what is read after `state`; `out` is filled. Returns the next state."""
         known, before, _ = self._latest  # one look: threads may share a step
         if state is not known:
             self._model().check_state(state, 1)
@@ -113,18 +132,11 @@ class CompiledStep:
         room = torch.empty(self._room)
         at = room.data_ptr()
         after = self._pointers([at + 4 * offset for offset in self._offsets])
-        logits = torch.empty(1, c.vocab_size)
-        self._code.decode_step(
-            ctypes.byref(self._table),
-            ctypes.c_int64(token),
-            before,
-            after,
-            ctypes.c_void_p(logits.data_ptr()),
-            torch.get_num_threads(),
-        )
+        to, threads = ctypes.c_void_p(out.data_ptr()), torch.get_num_threads()
+        call(ctypes.byref(self._table), *read, before, after, to, threads)
         state = self._state(room)
         self._latest = (state, after, room)
-        return soft_cap(logits, c.output_logit_soft_cap), state
+        return state
 
     def _state(self, room: Tensor) -> ModelState:
         """The state that lies in one tensor, block after block."""
@@ -193,3 +205,15 @@ def step_of(model: XLSTM) -> CompiledStep | None:
     if known is None or known[0] != where:
         known = _STEPS[model] = (where, CompiledStep(model, code))
     return known[1]
+
+
+def prompt_of(model: XLSTM) -> CompiledStep | None:
+    """The compiled step where it reads prompts as well, faster than PyTorch; else None.
+
+    It is for bfloat16 products, int8 weights or not, on a CPU that has them in vectors alone:
+    where it has matrix units PyTorch uses those.
+    """
+    if model.dtype != torch.bfloat16:
+        return None
+    step = step_of(model)
+    return step if step is not None and step.reads_prompts else None

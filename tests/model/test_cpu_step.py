@@ -4,6 +4,7 @@ import ctypes
 import gc
 import logging
 import re
+import shutil
 import subprocess
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -135,11 +136,12 @@ def test_any_number_of_threads_gives_the_same_bits():
 def test_threads_of_its_own_give_the_same_bits(monkeypatch, tmp_path):
     model, before = single(**SHAPES["wide heads"]), torch.get_num_threads()
     want, _ = read(model, prompt(10), model.zero_state())
-    text = compiled.SOURCE.read_text()
+    sources = shutil.copytree(compiled.SOURCES, tmp_path / "own")
+    text = (sources / "model.h").read_text()
     without = text.replace("if (GOMP_parallel && omp_get_num_threads)", "if (false)")
     assert without != text
-    (tmp_path / "own.cpp").write_text(without)
-    own = ctypes.CDLL(str(build(tmp_path / "own.cpp", tmp_path)))
+    (sources / "model.h").write_text(without)
+    own = ctypes.CDLL(str(build(sources, tmp_path / "made")))
     monkeypatch.setattr(cpu_step, "library", lambda: own)
     model = single(**SHAPES["wide heads"])
     try:
@@ -227,15 +229,16 @@ def test_without_a_library_pytorch_decodes_and_says_so(
 
 
 def test_a_library_is_compiled_once(monkeypatch, tmp_path):
-    first = build(compiled.SOURCE, tmp_path)
+    first = build(compiled.SOURCES, tmp_path)
     monkeypatch.setattr(subprocess, "run", lambda *a, **k: pytest.fail("compiled again"))
-    assert build(compiled.SOURCE, tmp_path) == first
+    assert build(compiled.SOURCES, tmp_path) == first
     assert [entry.name for entry in tmp_path.iterdir()] == [first.name]
 
 
 def test_source_that_does_not_compile_leaves_nothing(tmp_path):
-    broken = tmp_path / "broken.cpp"
-    broken.write_text("int main( {")
+    broken = tmp_path / "sources"
+    broken.mkdir()
+    (broken / "broken.cpp").write_text("int main( {")
     folder = tmp_path / "cache"
     with pytest.raises(NotCompiled, match="broken.cpp"):
         build(broken, folder)

@@ -1,0 +1,183 @@
+// Many tokens through every block of an xLSTM on a CPU: app/model/layers.py, one row of any length.
+//
+// For CPUs that multiply bfloat16 in vectors but not in matrices. Weights are widened to bfloat16
+// panel by panel, from wherever they lie; what they are multiplied with is rounded to bfloat16;
+// sums, norms, gates, cell, states and the residual stream are float32.
+
+#include "model.h"
+
+#if defined(__AVX512BF16__) && defined(__AVX512BW__) && !defined(__AMX_BF16__)
+#include "head.h"
+
+namespace {
+
+constexpr int64_t DEEP = 2048;  // columns of a panel: more do not stay in a core's cache
+
+void to_bfloat16(const float* x, int64_t width, uint16_t* y) {
+    for (int64_t e = 0; e < width; e += VECTOR) {
+        const __mmask16 some = first(width - e);
+        const auto half = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(some, x + e));
+        _mm256_mask_storeu_epi16(y + e, some, (__m256i)half);
+    }
+}
+
+// Tokens [from, to): norm, gates, convolution.
+void before_cell(const Model& m, const Block& b, const float* x, int64_t from, int64_t to,
+                 int64_t count, State before, State after, const Work& w) {
+    const int64_t width = m.width, past = m.kernel ? m.kernel - 1 : 0;
+    Rows<float> y(to - from + past, width), taps(m.kernel, width);
+    std::vector<float> z(width);
+    for (int64_t j = 0; j < m.kernel; j++)
+        for (int64_t e = 0; e < width; e++) taps[j][e] = b.conv[e * m.kernel + j];
+    for (int64_t t = from - past; t < to; t++) {
+        float* here = y[t - from + past];
+        if (t < 0)
+            std::copy_n(before.window + (t + past) * width, width, here);
+        else
+            rms_norm(x + t * width, b.norm_mlstm, width, m.norm_eps, here);
+        if (t >= count - past && (t >= from || (from == 0 && t < 0)))
+            std::copy_n(here, width, after.window + (t - count + past) * width);
+        if (t < from) continue;
+        to_bfloat16(here, width, w.y[t]);
+        for (int64_t g = 0; g < 2 * m.heads; g++)
+            w.gates[t][g] =
+                capped(dot(b.gates + g * width, here, width) + b.gate_bias[g], m.gate_cap);
+        if (!b.conv) continue;
+        for (int64_t e = 0; e < width; e++) z[e] = here[e] * taps[past][e];
+        for (int64_t j = 0; j < past; j++)
+            for (int64_t e = 0; e < width; e++) z[e] += y[t - from + j][e] * taps[j][e];
+        to_bfloat16(z.data(), width, w.z[t]);
+    }
+}
+
+// One thread's part of reading all tokens.
+struct Reader {
+    const Model& m;
+    Team& team;
+    const int64_t count;
+    float* x;  // (tokens, E), the residual stream
+    const Work& w;
+    Panel panel{};
+    int64_t phase = 0;
+
+    // f(panel's number, first and last token) for the panels of `rows` weights.
+    template <class F>
+    void by_panels(int64_t rows, F f) {
+        const int64_t panels = (rows + PANEL - 1) / PANEL;
+        // several parts of the tokens only where there are few panels for each thread
+        const int64_t parts = std::min((8 * team.size + panels - 1) / panels, (count + 95) / 96);
+        const int64_t each = padded((count + parts - 1) / parts, TILE);
+        team.share(phase++, panels * parts, 1, [&](int64_t i) {
+            const int64_t from = i / panels * each;
+            f(i % panels, from, std::min(from + each, count));
+        });
+    }
+
+    void fill(const Matrix& a, int64_t row, int64_t at, int64_t end) {
+        for (int g = 0; g < GROUPS; g++) panel.fill(g, a, row + g * VECTOR, a.rows, at, end);
+    }
+
+    // Rows [64 i, 64 i + 64) of the weights times the tokens' y.
+    void project(const Matrix& a, int64_t i, int64_t from, int64_t to, const Halves& y,
+                 const Rows<float>& z) {
+        fill(a, i * PANEL, 0, a.columns);
+        panel.times(y.at.get(), y.stride, from, to, a.columns, [&](int64_t t, __m512* row) {
+            for (int j = 0; j < GROUPS; j++) {
+                const int64_t at = i * PANEL + j * VECTOR;
+                _mm512_mask_storeu_ps(z[t] + at, first(a.rows - at), row[j]);
+            }
+        });
+    }
+
+    void add(const Matrix& a, const Halves& y) {
+        by_panels(a.rows, [&](int64_t i, int64_t from, int64_t to) {
+            for (int64_t k = 0; k < a.columns; k += DEEP) {
+                const int64_t end = std::min(k + DEEP, a.columns);
+                fill(a, i * PANEL, k, end);
+                panel.times(y[0] + k, y.stride, from, to, end - k, [&](int64_t t, __m512* row) {
+                    for (int j = 0; j < GROUPS; j++) {
+                        const int64_t at = i * PANEL + j * VECTOR;
+                        const __mmask16 some = first(a.rows - at);
+                        float* here = x + t * m.width + at;
+                        const __m512 sum = _mm512_add_ps(_mm512_maskz_loadu_ps(some, here), row[j]);
+                        _mm512_mask_storeu_ps(here, some, sum);
+                    }
+                });
+            }
+        });
+    }
+
+    void feed_forward(const Block& b) {
+        team.share(phase++, count, 32, [&](int64_t t) {
+            std::vector<float> y(m.width);
+            rms_norm(x + t * m.width, b.norm_ffn, m.width, m.norm_eps, y.data());
+            to_bfloat16(y.data(), m.width, w.y[t]);
+        });
+        constexpr int HALF = GROUPS / 2;  // of a panel for gates, the other for what they close
+        by_panels(2 * padded(m.inner, PANEL / 2), [&](int64_t i, int64_t from, int64_t to) {
+            const int64_t row = i * PANEL / 2;
+            for (int g = 0; g < HALF; g++) {
+                const int64_t at = std::min(row + g * VECTOR, m.inner);
+                panel.fill(g, b.up, at, m.inner, 0, m.width);
+                panel.fill(g + HALF, b.up, m.inner + at, 2 * m.inner, 0, m.width);
+            }
+            panel.times(w.y[0], w.y.stride, from, to, m.width, [&](int64_t t, __m512* y) {
+                for (int g = 0; g < HALF; g++) {
+                    const auto z = _mm512_mul_ps(_mm512_mul_ps(y[g], sigmoid(y[g])), y[g + HALF]);
+                    const int64_t at = row + g * VECTOR;
+                    _mm256_mask_storeu_epi16(w.inner[t] + at, first(m.inner - at),
+                                             (__m256i)_mm512_cvtneps_pbh(z));
+                }
+            });
+        });
+        add(b.down, w.inner);
+    }
+
+    void read(const State* before, State* after) {
+        for (int64_t l = 0; l < m.blocks; l++) {
+            const Block& b = m.block[l];
+            constexpr int64_t EACH = 32;
+            team.share(phase++, (count + EACH - 1) / EACH, 1, [&](int64_t i) {
+                before_cell(m, b, x, i * EACH, std::min((i + 1) * EACH, count), count, before[l],
+                            after[l], w);
+            });
+            const int64_t qk = padded(b.qk.rows, PANEL);
+            by_panels(qk + b.vo.rows, [&](int64_t i, int64_t from, int64_t to) {
+                if (i * PANEL < qk)
+                    project(b.qk, i, from, to, b.conv ? w.z : w.y, w.qk);
+                else
+                    project(b.vo, i - qk / PANEL, from, to, w.y, w.vo);
+            });
+            team.share(phase++, m.heads, 1, [&](int64_t number) {
+                Head head(m, number, before[l]);
+                for (int64_t t = 0; t < count; t += CHUNK)
+                    head.read(b, w, t, std::min(CHUNK, count - t));
+                head.leave(after[l]);
+            });
+            add(b.out, w.mixed);
+            feed_forward(b);
+        }
+    }
+};
+
+}  // namespace
+
+// Read `count` tokens from the states `before` of all blocks; writes those after them and the
+// residual stream x (count, E). Weights are int8 or bfloat16.
+extern "C" void read_prompt(const Model* model, const int64_t* tokens, int64_t count,
+                            const State* before, State* after, float* x, int threads) {
+    const Model& m = *model;
+    const int64_t both = m.heads * m.dv;
+    for (int64_t t = 0; t < count; t++) embed(m.embedding, tokens[t], x + t * m.width);
+    const Work w{{count, m.width, 32}, {m.kernel ? count : 0, m.width, 32}, {count, both, 32},
+                 {count, m.inner, 32}, {count, 2 * m.heads * m.dk},          {count, 2 * both},
+                 {count, 2 * m.heads}};
+    Team team(7 * m.blocks, threads);
+    team.run([&](int) { Reader{m, team, count, x, w}.read(before, after); });
+}
+extern "C" int reads_prompts() { return 1; }
+#else
+extern "C" void read_prompt(const Model*, const int64_t*, int64_t, const State*, State*, float*,
+                            int) {}
+extern "C" int reads_prompts() { return 0; }
+#endif
