@@ -43,7 +43,8 @@ def load_model(
         dtype: of the projections; None takes the faster one on `device`, timed once.
         int8: keep or make the projections and the embedding int8; False widens stored ones. None
             has both on a CPU for what is stored as int8: decoding then reads a byte a weight, and
-            prompts are read as fast as without int8, for a third more memory in bfloat16.
+            prompts are read as fast as without int8, for a third more memory in bfloat16 from
+            the first prompt on that PyTorch reads.
         kernels: name of the mLSTM kernels, as `app.kernels.backends.resolve` knows them.
         graphs: of CUDA. None decodes by one where the model is on a GPU with Triton kernels; True
             reads prompts on the fused kernels too, or is an error; False does neither. The
