@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from app.answer import signals, views_text
+from app.answer import phrasing, signals, views_text
 from app.answer.calibration import Calibration, chance
 from app.answer.choose import ordered
-from app.answer.cite import quoted, sources, split_answer, with_support
+from app.answer.cite import quotation, quoted, sources, split_answer, with_support
 from app.answer.evidence import candidates
 from app.answer.prompt import Prompt, PromptSpec
-from app.answer.records import NOT_FOUND, Answer, Evidence
+from app.answer.records import NOT_FOUND, Answer, AnswerSentence, Evidence
 from app.papers.records import Passage, encodable
 from app.show import text
 
@@ -44,7 +44,7 @@ class ReadPrompt(signals.Read, Protocol):
     declines: bool
 
 
-class AnswerReader(signals.SignalReader, Protocol):
+class AnswerReader(signals.SignalReader, phrasing.Phraser, Protocol):
     """What is needed of a reader."""
 
     name: str
@@ -56,9 +56,6 @@ class AnswerReader(signals.SignalReader, Protocol):
 
     def read(self, prompt: Prompt) -> ReadPrompt:
         """Take a prompt in."""
-
-    def phrase(self, reading: ReadPrompt, evidence: str, style: str) -> Iterator[str]:
-        """Pieces of an answer in that style, after the evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +178,14 @@ def answer_steps(
 
     clock.lap()
     sentences, notes, times["answer"] = quoted(chosen), list(prompt.left_out), 0.0
-    if mode != "quote":
+    if mode == "sentence":
+        sentences = in_a_sentence(reader, reading, asked, passages, chosen[0])
+        times["answer"] += clock.lap()
+        yield Text(views_text.said(sentences))
+        if any(sentence.quoted for sentence in sentences):
+            notes.append(phrasing.IN_ITS_WORDS)
+        clock.lap()
+    elif mode != "quote":
         written = []
         for piece in reader.phrase(reading, chosen[0].sentence.text, mode):
             written.append(piece)
@@ -250,6 +254,22 @@ def answerable(
         return None
     known = signals.of_question(rule.weights, question, passages, similarities, reader, reading)
     return rule.score(known)
+
+
+def in_a_sentence(
+    reader: AnswerReader,
+    reading: ReadPrompt,
+    asked: str,
+    passages: Sequence[Passage],
+    evidence: Evidence,
+) -> tuple[AnswerSentence, ...]:
+    """The answer in `sentence` mode: written and compared with the passages, or quoted."""
+    found = passages[evidence.source - 1].sentences
+    texts = [sentence.text for sentence in found]
+    said = phrasing.sentence(reader, reading, asked, texts, found.index(evidence.sentence))
+    if said.quoted:
+        return (quotation(evidence, said.text),)
+    return tuple(with_support(line, passages) for line in split_answer(said.text, "sentence"))
 
 
 def shown(order: Sequence[Evidence], mode: str) -> tuple[Evidence, ...]:

@@ -165,6 +165,12 @@ class ReadingOn:
         """Pieces of an answer in that style, after the evidence."""
         return self._reader.phrase(reading, evidence, style)
 
+    def phrase_likelihoods(
+        self, reading: ReadPrompt, evidence: str, style: str, texts: Sequence[str]
+    ) -> list[float]:
+        """How likely each text is as such an answer, over its length."""
+        return self._reader.phrase_likelihoods(reading, evidence, style, texts)
+
     def forget(self) -> None:
         """Start afresh."""
         self._state = self._reading = None

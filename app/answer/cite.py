@@ -17,7 +17,12 @@ SAME = 0.1  # a passage is cited beside the best one when it covers nearly as mu
 
 def quoted(chosen: Sequence[Evidence]) -> tuple[AnswerSentence, ...]:
     """The evidence as the sentences of an answer: each supports itself."""
-    return tuple(AnswerSentence(e.sentence.text, (e.source,), (e.page,)) for e in chosen)
+    return tuple(quotation(e, e.sentence.text) for e in chosen)
+
+
+def quotation(evidence: Evidence, text: str) -> AnswerSentence:
+    """A text in the words of its evidence, which supports it."""
+    return AnswerSentence(text, (evidence.source,), (evidence.page,), quoted=True)
 
 
 def split_answer(written: str, mode: str) -> list[str]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from app.answer.calibration import UNCALIBRATED, Calibration
 from app.answer.prompt import CHOICES, READER, Prompt, PromptSpec, build_prompt, stripped
 from app.model.checkpoint import load_model
+from app.model.copying import CopyBonus
 from app.model.generate import generate, prefill
 from app.model.score import score_continuations, score_endings
 from app.model.state import ModelState
@@ -21,6 +22,9 @@ from app.model.stream import stream_text
 from app.model.tokenizer import Tokenizer, load_tokenizer
 from app.model.xlstm import XLSTM
 from app.papers.records import Passage
+
+COPY_BONUS = 4.0  # nats, while a sentence is written (data/experiments/answer.md)
+PHRASE_OFFSET = 5  # tokens added to a phrase's length, so that short ones are not put first
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,24 +142,40 @@ class Reader:
     def phrase(self, reading: Reading, evidence: str, style: str) -> Iterator[str]:
         """Pieces of an answer after the evidence, greedy, each line once.
 
-        It ends at the end token, at any other special one, or after `answer_tokens` tokens.
+        What follows in the evidence the last two tokens is made likelier by COPY_BONUS. It ends at
+        the end token, at any other special one, or after `answer_tokens` tokens.
 
         Args:
             reading: The prompt as read.
             evidence: The sentence or sentences that were chosen.
             style: `short`, `sentence` or `bullets`.
         """
-        ids = self.tokenizer.encode(stripped(evidence), start=False)
-        ids.append(self.tokenizer.id_of(self.spec.styles[style]))
+        text = self.tokenizer.encode(stripped(evidence), start=False)
         chosen = generate(
             self.model,
-            ids,
+            [*text, self.tokenizer.id_of(self.spec.styles[style])],
             state=reading.state,
             max_tokens=self.spec.answer_tokens,
             stop_ids=range(self.spec.stop_below_id),
             banned_ids=[self.tokenizer.id_of(token) for token in self.spec.banned],
+            processors=(CopyBonus(text, COPY_BONUS),),
         )
         return each_line_once(stream_text(self.tokenizer, chosen))
+
+    def phrase_likelihoods(
+        self, reading: Reading, evidence: str, style: str, texts: Sequence[str]
+    ) -> list[float]:
+        """Log-likelihood of each text as a whole answer after the evidence, over tokens + offset.
+
+        The end token counts; nats a token. Arguments as in `phrase`.
+        """
+        ids = self.tokenizer.encode(stripped(evidence), start=False)
+        ids.append(self.tokenizer.id_of(self.spec.styles[style]))
+        logits, state = prefill(self.model, [ids], reading.state)
+        end = self.tokenizer.id_of(self.spec.tokens["end"])
+        rows = [[*self.tokenizer.encode(stripped(text), start=False), end] for text in texts]
+        sums = score_continuations(self.model, logits, state, rows)
+        return [total / (len(row) + PHRASE_OFFSET) for total, row in zip(sums, rows)]
 
     def carry(self, reading: Reading, evidence: str, style: str = "", text: str = "") -> ModelState:
         """The state after an answer, from which the next question can be read.

@@ -39,13 +39,15 @@ class AnswerSentence:
     """A sentence of an answer with the numbers of the passages that support it, best first.
 
     `pages` are the physical pages of the supporting words, one a citation; `unknown` the numbers
-    and names in the text, (start, end), that stand in no passage.
+    and names in the text, (start, end), that stand in no passage. `quoted` says that the words are
+    the paper's own, in their order; pieces may be left out.
     """
 
     text: str
     citations: tuple[int, ...] = ()
     pages: tuple[int, ...] = ()
     unknown: tuple[tuple[int, int], ...] = ()
+    quoted: bool = False
 
     @property
     def supported(self) -> bool:
@@ -154,7 +156,12 @@ class Answer:
             "answer": self.text,
             "declined": self.declined,
             "sentences": [
-                {"text": s.text, "supported": s.supported, "citations": list(s.citations)}
+                {
+                    "text": s.text,
+                    "supported": s.supported,
+                    "citations": list(s.citations),
+                    "quoted": s.quoted,
+                }
                 for s in self.sentences
             ],
             "sources": [source.to_dict() for source in self.sources],

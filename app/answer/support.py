@@ -140,9 +140,19 @@ def match(sentence: str, text: str, start: int = 0, end: int | None = None) -> M
         coverage=len(keys & known) / len(keys),
         run=longest_run([w.key for w in wanted], [w.key for w in there]),
         numbers_agree=numbers <= known,
-        denied=not _word_for_word(sentence, stretch) and _denied(sentence, stretch),
+        denied=denied(sentence, stretch),
         spans=tuple((start + a, start + b) for a, b in spans),
     )
+
+
+def negates(text: str) -> bool:
+    """Whether a text says no, not, never or the like."""
+    return _NOT.search(text) is not None
+
+
+def denied(sentence: str, stretch: str) -> bool:
+    """Whether a sentence negates what a stretch of text says, or the other way round."""
+    return not _word_for_word(sentence, stretch) and _denied(sentence, stretch)
 
 
 def _word_for_word(sentence: str, stretch: str) -> bool:

@@ -50,7 +50,7 @@ def searched(answer: "Answer") -> str:
 def answer_body(answer: "Answer", base: str = ".") -> str:
     """The sentences with their citations, and the remarks that a reader must not miss."""
     quoted = answer.mode == "quote"
-    lines = [sentence_html(s, answer, base, quoted=quoted) for s in answer.sentences]
+    lines = [sentence_html(s, answer, base) for s in answer.sentences]
     if answer.mode == "bullets" and lines:
         body = html.tag("ul", *(html.tag("li", line) for line in lines))
     elif lines:
@@ -80,13 +80,13 @@ def evidence_html(item: "Evidence", answer: "Answer", base: str) -> str:
     return html.tag("p", html.tag("q", html.escape(item.sentence.text)), " ", cite)
 
 
-def sentence_html(sentence: "AnswerSentence", answer: "Answer", base: str, *, quoted: bool) -> str:
+def sentence_html(sentence: "AnswerSentence", answer: "Answer", base: str) -> str:
     """A sentence, its doubtful words marked, and links to what supports it."""
     words = "".join(
         html.escape(piece) + (html.tag("strong", " [?]", class_="only") if inside else "")
         for piece, inside in text.pieces(sentence.text, sentence.unknown)
     )
-    if quoted:
+    if sentence.quoted:
         words = html.tag("q", words)
     if not sentence.supported:
         return f"{words} {html.tag('em', f'({UNSUPPORTED})', class_='only')}"

@@ -61,7 +61,7 @@ def markdown_sentence(sentence: "AnswerSentence", answer: "Answer", base: str) -
         text.markdown(piece) + (" **\\[?\\]**" if inside else "")
         for piece, inside in text.pieces(sentence.text, sentence.unknown)
     )
-    if answer.mode == "quote":
+    if sentence.quoted:
         words = f"“{words}”"
     if not sentence.supported:
         return f"{words} *({views.UNSUPPORTED})*"
@@ -121,13 +121,18 @@ def bullet(answer: "Answer") -> str:
     return "- " if answer.mode == "bullets" else "  "
 
 
+def said(sentences: Sequence["AnswerSentence"]) -> str:
+    """Sentences alone, one a line, with quotation marks around the paper's own."""
+    return "\n".join(f"“{s.text}”" if s.quoted else s.text for s in sentences)
+
+
 def sentence_line(sentence: "AnswerSentence", answer: "Answer") -> str:
     """A sentence with its citations in brackets."""
     words = "".join(
         piece + (" [?]" if inside else "")
         for piece, inside in text.pieces(sentence.text, sentence.unknown)
     )
-    if answer.mode == "quote":
+    if sentence.quoted:
         words = f"“{words}”"
     if not sentence.supported:
         return f"{words} ({views.UNSUPPORTED})"

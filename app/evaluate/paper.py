@@ -126,6 +126,7 @@ def _one(number: int, question: Question, answer: Answer, verdict: Verdict | Non
     cited = ", ".join(f"[{s.number}] p. {s.page}" for s in answer.cited) or "nothing"
     lines = [f"## {number}. {markdown(question.question)}", f"> {said}"]
     remarks = ["declined"] * answer.declined + ["weak evidence"] * answer.weak
+    remarks += ["in the paper's words"] * any(s.quoted for s in answer.sentences)
     lines.append(f"Supported by: {'; '.join([cited, *remarks])}.")
     for item in answer.evidence[:1]:
         lines.append(f"Evidence, p. {item.page}: “{markdown(item.sentence.text)}”")

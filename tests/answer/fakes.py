@@ -121,7 +121,8 @@ class FakeReader:
     """Signals by text, and a phrased answer given beforehand; counts how often it is called.
 
     `refuses` is the log-probability of the refusal, `explains` the log-likelihood of each token of
-    the question after a text, `relevant` that of a sentence at its end.
+    the question after a text, `relevant` that of a sentence at its end, `prefers` the likelihood of
+    a phrased answer.
     """
 
     name = "fake"
@@ -136,12 +137,14 @@ class FakeReader:
         refuses=-1.0,
         explains=None,
         relevant=None,
+        prefers=None,
         **changes,
     ):
         self.spec, self.table, self.writes = spec(**changes), likelihoods or {}, writes
         self.declines, self.calls, self.states = declines, 0, []
         self.calibration, self.refuses = calibration, refuses
         self.explains, self.relevant, self.scored = explains or {}, relevant or {}, []
+        self.prefers = prefers or {}
 
     def prompt(self, question, passages):
         self.given = passages
@@ -171,6 +174,9 @@ class FakeReader:
 
     def phrase(self, reading, evidence, style):
         yield from self.writes
+
+    def phrase_likelihoods(self, reading, evidence, style, texts):
+        return [self.prefers.get(text, -3.0) for text in texts]
 
 
 def write_prompt(folder: Path, **changes) -> Path:

@@ -68,21 +68,21 @@ def test_the_evidence_is_marked_in_its_passage_and_the_rest_was_also_read():
 
 def test_steps_come_in_order_and_end_with_the_answer():
     retriever, reader = setup(["Gating ", "is new."])
-    steps = list(answer_steps(QUESTION, retriever, reader, mode="sentence"))
+    steps = list(answer_steps(QUESTION, retriever, reader, mode="short"))
     kinds = [type(step) for step in steps]
     assert kinds == [Retrieved, EvidenceChosen, Text, Text, Answer]
     assert steps[1].evidence[0].sentence.text == GATES
 
 
 def test_a_phrased_answer_is_supported_by_matching_words():
-    got = answer("sentence", ["Exponential gating is new in the network."])
+    got = answer("short", ["Exponential gating is new in the network."])
     assert got.sentences[0].citations == (1,)
     cited = got.cited[0]
     assert "Exponential gating is new" in cited.passage.text[slice(*cited.highlights[0])]
 
 
 def test_a_phrased_answer_that_matches_nothing_is_unsupported():
-    got = answer("sentence", ["Transformers were replaced by 7 convolutions of Mamba."])
+    got = answer("short", ["Transformers were replaced by 7 convolutions of Mamba."])
     sentence = got.sentences[0]
     assert not sentence.supported and sentence.pages == ()
     assert [sentence.text[a:b] for a, b in sentence.unknown] == ["7", "Mamba"]
@@ -91,6 +91,32 @@ def test_a_phrased_answer_that_matches_nothing_is_unsupported():
             "\\", ""
         )
     assert GATES in str(got), "the evidence is shown all the same"
+
+
+def test_a_sentence_that_twists_its_evidence_gives_way_to_the_papers_own_words():
+    tied = "However, exponential gating is new in this network (see Section 2)."
+    found = [passage("It begins here with words.", tied, page=3)]
+    twisted = ["This network is exponential gating."]
+    got = answer("sentence", twisted, found=found, cosines={tied: 0.9})
+    plain = "Exponential gating is new in this network."
+    assert got.text == plain and got.mode == "sentence"
+    assert got.sentences[0].quoted and got.sentences[0].citations == (1,)
+    assert got.to_dict()["sentences"][0]["quoted"] is True
+    for form in (str(got), got.to_markdown()):
+        assert f"“{plain}”" in " ".join(form.split())
+    assert f"<q>{plain}</q>" in got._repr_html_()
+    for form in (str(got), got.to_markdown(), got._repr_html_()):
+        assert "in the paper's words" in " ".join(form.replace("&#x27;", "'").split())
+    retriever, reader = setup(twisted, found, {tied: 0.9})
+    assert f"“{plain}”" in "".join(streamed(QUESTION, retriever, reader, "sentence"))
+
+
+def test_the_readers_own_sentence_stands_where_it_says_the_same_and_is_likelier():
+    own = "Exponential gating is new in the network."
+    got = answer("sentence", [own], prefers={own: -1.0})
+    assert got.text == own and not got.sentences[0].quoted and got.notes == ()
+    assert f"“{own}”" not in str(got) and got.to_dict()["sentences"][0]["quoted"] is False
+    assert answer("sentence", [own], prefers={GATES: -1.0}).text == GATES
 
 
 def test_close_sentences_are_quoted_too_and_distant_ones_are_not():
@@ -111,9 +137,9 @@ def test_close_sentences_are_quoted_too_and_distant_ones_are_not():
 
 def test_only_passages_that_cover_nearly_as_much_are_cited_beside_the_best():
     close = [passage(GATES), passage("The gating is exponential and new.", rank=2)]
-    got = answer("sentence", ["Exponential gating is new in this network."], found=close)
+    got = answer("short", ["Exponential gating is new in this network."], found=close)
     assert got.sentences[0].citations == (1,)
-    got = answer("sentence", ["Exponential gating is new."], found=close)
+    got = answer("short", ["Exponential gating is new."], found=close)
     assert sorted(got.sentences[0].citations) == [1, 2]
 
 
@@ -248,7 +274,8 @@ def test_the_json_form_has_the_agreed_keys():
         "sources",
         "timings",
     } <= set(got)
-    assert got["sentences"] == [{"text": GATES, "supported": True, "citations": [1]}]
+    (sentence,) = got["sentences"]
+    assert sentence == {"text": GATES, "supported": True, "citations": [1], "quoted": True}
     assert set(got["timings"]) == {"retrieve", "evidence", "answer"}
     source = got["sources"][got["sentences"][0]["citations"][0] - 1]
     expected = {"paper": "a.pdf", "page": 3, "label": "3", "section": "1 Intro", "start": 0}
@@ -322,7 +349,7 @@ def test_hostile_text_is_inert_everywhere(mode):
 
 def test_the_terminal_form_streams_the_same_facts():
     retriever, reader = setup(["Exponential gating ", "is new."])
-    out = "".join(streamed(QUESTION, retriever, reader, "sentence"))
+    out = "".join(streamed(QUESTION, retriever, reader, "short"))
     assert out.index(QUESTION) < out.index(GATES) < out.index("Exponential gating is new.")
     assert "supported by [1] p. 3" in out and "also read" in out and "retrieve" in out
 

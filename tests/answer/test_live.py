@@ -36,7 +36,7 @@ def test_answers_grow_one_after_the_other():
     reader = FakeReader(writes=["The first ", "passage"])
     texts = [
         tuple(a.text for a in c.answers)
-        for c in compare_steps("Which?", retrievers(), reader, mode="sentence")
+        for c in compare_steps("Which?", retrievers(), reader, mode="short")
     ]
     assert ("The first ", WAITING) in texts
     assert ("The first passage", "The first ") in texts
@@ -47,9 +47,9 @@ def test_time_that_a_watcher_takes_is_not_counted(monkeypatch):
     seconds = iter(range(10_000))
     monkeypatch.setattr("app.answer.answer.time.perf_counter", lambda: float(next(seconds)))
     reader = FakeReader(writes=["a", "b", "c"])
-    plain = compare("Which?", retrievers(), reader=reader, mode="sentence")
+    plain = compare("Which?", retrievers(), reader=reader, mode="short")
     watched = []
-    for comparison in compare_steps("Which?", retrievers(), reader, mode="sentence"):
+    for comparison in compare_steps("Which?", retrievers(), reader, mode="short"):
         watched.append(comparison)
         [next(seconds) for _ in range(50)]
     assert [a.timings for a in watched[-1].answers] == [a.timings for a in plain.answers]
@@ -57,12 +57,12 @@ def test_time_that_a_watcher_takes_is_not_counted(monkeypatch):
 
 def test_outside_a_notebook_it_is_text_passages_first():
     out, reader = io.StringIO(), FakeReader(writes=["It is ", "\x1b[31m gates."])
-    made = live.watch("Which?", retrievers(), reader=reader, mode="sentence", stream=out)
+    made = live.watch("Which?", retrievers(), reader=reader, mode="short", stream=out)
     shown = out.getvalue()
     assert shown.index("one found p. 3") < shown.index("two found p. 8") < shown.index("one: It is")
     assert shown.count("one: It is") == 1 and shown.rstrip().endswith(str(made).rstrip())
     assert "\x1b" not in shown
-    assert same(made, compare("Which?", retrievers(), reader=reader, mode="sentence"))
+    assert same(made, compare("Which?", retrievers(), reader=reader, mode="short"))
 
 
 def test_several_questions_end_in_a_report():

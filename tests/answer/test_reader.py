@@ -94,9 +94,19 @@ def test_an_answer_is_greedy_after_evidence_and_style(reader):
     style = SPECIAL.index("<|short|>")
     ids = [*prompt.ids, *reader.tokenizer.encode("It is so.", start=False), style]
     expected = []
+    evidence = reader.tokenizer.encode("It is so.", start=False)
     for _ in range(12):
         row = log_probabilities(reader, ids)[-1].clone()
         row[SPECIAL.index("<|none|>")] = -torch.inf
+        before = expected[-2:]  # what follows it in the evidence, each place once
+        if before:
+            goes_on = {
+                after
+                for at, after in enumerate(evidence)
+                if at >= len(before) and evidence[at - len(before) : at] == before
+            }
+            for token in goes_on:
+                row[token] += 4.0
         token = row.argmax().item()
         if token < 10:
             break
@@ -105,6 +115,19 @@ def test_an_answer_is_greedy_after_evidence_and_style(reader):
     got = "".join(reader.phrase(reader.read(prompt), "It is so.", "short"))
     lines = "".join(each_line_once([reader.tokenizer.decode(expected)]))
     assert got == lines and len(expected) > 0
+
+
+def test_a_phrase_is_scored_with_its_end_after_evidence_and_style(reader):
+    prompt = reader.prompt("Why?", [passage("It is so.")])
+    marks = [SPECIAL.index(f"<|{name}|>") for name in ("sentence", "end")]
+    texts = ["So it is.", "So."]
+    got = reader.phrase_likelihoods(reader.read(prompt), "It is so.", "sentence", texts)
+    for value, text in zip(got, texts, strict=True):
+        before = [*prompt.ids, *reader.tokenizer.encode("It is so.", start=False), marks[0]]
+        ids = [*reader.tokenizer.encode(text, start=False), marks[1]]
+        table = log_probabilities(reader, [*before, *ids])
+        total = sum(table[len(before) - 1 + i, token].item() for i, token in enumerate(ids))
+        assert value == pytest.approx(total / (len(ids) + 5), abs=2e-4)
 
 
 def test_reading_twice_gives_the_same(reader):

@@ -1,0 +1,27 @@
+"""The bonus for going on with a text: which tokens get it, worked out by hand."""
+
+import torch
+
+from app.model.copying import CopyBonus
+
+TEXT = (5, 6, 7, 5, 6, 8, 6, 9)
+
+
+def raised(ids, bonus=2.0):
+    logits = torch.zeros(12)
+    new = CopyBonus(TEXT, bonus)(logits, ids)
+    assert not logits.any(), "the caller's logits stay as they are"
+    return {i: value for i, value in enumerate(new.tolist()) if value}
+
+
+def test_after_one_token_all_that_follow_it_are_likelier():
+    assert raised([6]) == {7: 2.0, 8: 2.0, 9: 2.0}
+
+
+def test_after_two_tokens_both_must_stand_before():
+    assert raised([5, 6]) == {7: 2.0, 8: 2.0}
+    assert raised([1, 2, 8, 6]) == {9: 2.0}
+
+
+def test_nothing_is_likelier_at_the_start_at_the_end_and_after_other_tokens():
+    assert raised([]) == raised([6, 9]) == raised([1]) == raised([7, 6]) == {}
