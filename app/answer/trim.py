@@ -20,6 +20,7 @@ def any_of(*patterns: str, before: str = r"\b", after: str = r"\b") -> re.Patter
 _ITEM = re.compile(  # a sign of a list: "•", "(ii)", "3."
     r"^\s*(?:[•▪◦‣·*\ufffd]\s*|\(?(?:[ivx]{1,4}|[a-h]|\d{1,2})\)\s+|\d{1,2}\.\s+(?=[A-Z]))+"
 )
+_NUMBER = re.compile(r"\((?:[ivx]{1,4}|[a-h]|\d{1,2})\)\s")
 _YEAR = r"(?:19|20)\d\d[a-z]?"
 _MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _SEE = r"(?:see |e\.g\.,? |cf\.? |also )*"
@@ -104,7 +105,8 @@ def quotation(sentences: Sequence[str], index: int, question: str) -> str:
     """A sentence of a passage, with the neighbour that it needs, as it can stand alone.
 
     Where the question asks why, the sentence before belongs to one that begins with "Therefore" or
-    "To avoid this"; an equation belongs to the sentence that it broke off.
+    "To avoid this"; an equation belongs to the sentence that it broke off, and to one that ends in
+    a colon the items "(i)", "(ii)" after it, of each its first sentence.
 
     Args:
         sentences: Of the passage, in order.
@@ -116,6 +118,8 @@ def quotation(sentences: Sequence[str], index: int, question: str) -> str:
     broken = not _END.search(sentence) and not sentence.rstrip().endswith((":", ";"))
     if broken and _FORMULA.search(after) and _fit(sentence, after):
         return plain(f"{sentence} {_EQUATION_NUMBER.sub('', after)}")
+    if sentence.rstrip().endswith(":") and (listed := _items(sentence, sentences[index + 1 :])):
+        return plain(f"{sentence} {listed}")
     text = _without_references(sentence)
     if WHY.search(question) and _FOLLOWS.match(text) and _runs(before) and _fit(sentence, before):
         return f"{plain(before)} {_finished(text)}"
@@ -134,6 +138,17 @@ def shorter(sentence: str) -> list[str]:
         if len(piece.split()) >= LEAST_WORDS and not _BEGINS_AMISS.match(piece)
     ]
     return [form for form in dict.fromkeys(made) if form != sentence]
+
+
+def _items(sentence: str, after: Sequence[str]) -> str:
+    """The numbered items that follow a sentence, as many as fit; empty where the first is none."""
+    if not after or not _NUMBER.match(after[0]):
+        return ""
+    found: list[str] = []
+    for text in after:
+        if _NUMBER.match(text) and _fit(sentence, *found, text):
+            found.append(text)
+    return " ".join(found)
 
 
 def _without_references(sentence: str) -> str:

@@ -25,7 +25,7 @@ class CopyBonus:
 
     def __call__(self, logits: Tensor, ids: Sequence[int]) -> Tensor:
         """Logits (V,) after `ids`, as a new tensor where a token gets the bonus."""
-        last = list(ids[-2:])
+        last = list(ids[-2:]) if self.bonus else []
         places = range(len(last), len(self.text)) if last else ()
         following = {
             self.text[end] for end in places if list(self.text[end - len(last) : end]) == last

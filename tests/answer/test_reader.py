@@ -89,32 +89,41 @@ def test_the_chance_of_a_refusal_is_that_of_its_token(reader):
     assert reader.log_refusal(reader.read(prompt)) == pytest.approx(wanted, abs=2e-4)
 
 
-def test_an_answer_is_greedy_after_evidence_and_style(reader):
-    prompt = reader.prompt("Why?", [passage("It is so.")])
-    style = SPECIAL.index("<|short|>")
-    ids = [*prompt.ids, *reader.tokenizer.encode("It is so.", start=False), style]
-    expected = []
+def greedy(reader, prompt, style, bonus):
+    """A phrase after "It is so.", from whole forward passes."""
     evidence = reader.tokenizer.encode("It is so.", start=False)
+    ids, expected = [*prompt.ids, *evidence, SPECIAL.index(f"<|{style}|>")], []
     for _ in range(12):
         row = log_probabilities(reader, ids)[-1].clone()
         row[SPECIAL.index("<|none|>")] = -torch.inf
-        before = expected[-2:]  # what follows it in the evidence, each place once
-        if before:
-            goes_on = {
-                after
-                for at, after in enumerate(evidence)
-                if at >= len(before) and evidence[at - len(before) : at] == before
-            }
-            for token in goes_on:
-                row[token] += 4.0
+        before = expected[-2:]
+        goes_on = {
+            after
+            for at, after in enumerate(evidence)
+            if before and at >= len(before) and evidence[at - len(before) : at] == before
+        }
+        for token in goes_on:
+            row[token] += bonus
         token = row.argmax().item()
         if token < 10:
             break
         expected.append(token)
         ids.append(token)
-    got = "".join(reader.phrase(reader.read(prompt), "It is so.", "short"))
-    lines = "".join(each_line_once([reader.tokenizer.decode(expected)]))
-    assert got == lines and len(expected) > 0
+    return "".join(each_line_once([reader.tokenizer.decode(expected)]))
+
+
+def test_an_answer_is_greedy_after_evidence_and_style(reader):
+    prompt = reader.prompt("Why?", [passage("It is so.")])
+    short = greedy(reader, prompt, "short", 0.0)
+    assert "".join(reader.phrase(reader.read(prompt), "It is so.", "short")) == short != ""
+
+
+def test_a_style_with_a_bonus_leans_to_what_follows_in_the_evidence(reader, monkeypatch):
+    prompt = reader.prompt("Why?", [passage("It is so.")])
+    monkeypatch.setattr("app.answer.reader.COPY_BONUS", {"short": 4.0})
+    leaning = greedy(reader, prompt, "short", 4.0)
+    assert "".join(reader.phrase(reader.read(prompt), "It is so.", "short")) == leaning
+    assert leaning != greedy(reader, prompt, "short", 0.0)
 
 
 def test_a_phrase_is_scored_with_its_end_after_evidence_and_style(reader):

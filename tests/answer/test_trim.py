@@ -77,6 +77,23 @@ def test_an_equation_belongs_to_the_sentence_that_it_broke_off():
     assert quotation([rule, texts[2]], 0, "What?").endswith("a key-value pair is.")
 
 
+def test_a_colon_brings_the_numbered_items_after_it():
+    texts = [
+        "Despite their successes, LSTMs have three limitations:",
+        "(i) Inability to revise storage decisions.",
+        "We exemplify this via the Nearest Neighbor Search problem.",
+        "(ii) Limited storage capacities.",
+    ]
+    whole = (
+        "Despite their successes, LSTMs have three limitations: (i) Inability to revise storage "
+    )
+    whole += "decisions. (ii) Limited storage capacities."
+    assert quotation(texts, 0, "Which limitations?") == whole
+    assert quotation(texts[::2], 0, "Which limitations?").endswith("have three limitations.")
+    longer = [*texts[:3], f"(ii) {'word ' * 70}."]
+    assert quotation(longer, 0, "Which?").endswith("decisions.")
+
+
 def test_shorter_forms_are_cut_at_commas_that_begin_or_end_a_clause():
     forms = shorter(
         "In our setting, the layer has 8 heads of equal size, which is the number used before."
