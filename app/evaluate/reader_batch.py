@@ -81,9 +81,14 @@ class SharedModel:
                 self._run_if_all_wait()
 
     def hidden(
-        self, tokens: Tensor, state: ModelState | None = None, lengths: Tensor | None = None
+        self,
+        tokens: Tensor,
+        state: ModelState | None = None,
+        lengths: Tensor | None = None,
+        *,
+        keep: bool = True,
     ) -> tuple[Tensor, ModelState]:
-        """As `XLSTM.hidden`, in one batch with what the other threads ask for."""
+        """As `XLSTM.hidden`, in one batch with what the other threads ask for; states are kept."""
         return self._ask(_Call(tokens, state, lengths, project=False))
 
     def __call__(

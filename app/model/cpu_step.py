@@ -1,4 +1,4 @@
-"""One row on a CPU: the model's weights handed to the compiled step and prompt of app/model/cpu.
+"""A model's weights on a CPU handed to the compiled step and prompt of app/model/cpu.
 
 The step computes what `XLSTM.forward` computes for S = 1, with float32 activations whatever the
 weights are, so its logits lie nearer to a float32 model's than those of bfloat16 products. The
@@ -8,7 +8,7 @@ prompt computes what `XLSTM.hidden` does in bfloat16, and rounds less of it.
 import ctypes
 import itertools
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 import torch
@@ -20,7 +20,9 @@ from app.model.errors import ModelError
 from app.model.int8 import Int8Embedding, Int8Linear
 from app.model.layers import Block, soft_cap
 from app.model.state import BlockState, ModelState
-from app.model.xlstm import XLSTM
+
+if TYPE_CHECKING:
+    from app.model.xlstm import XLSTM
 
 _KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
 
@@ -67,7 +69,7 @@ class CompiledStep:
     Weights may change in place; where they are replaced, a new step must be made (`step_of` does).
     """
 
-    def __init__(self, model: XLSTM, code: ctypes.CDLL) -> None:
+    def __init__(self, model: "XLSTM", code: ctypes.CDLL) -> None:
         self._config, self._code, self._model = model.config, code, ref(model)
         self.reads_prompts = bool(code.reads_prompts())
         self._held: list[Tensor] = []  # keeps what the pointers lead to
@@ -107,44 +109,84 @@ class CompiledStep:
         if not 0 <= token < c.vocab_size:
             raise ModelError(f"token id {token}; the model's vocabulary has {c.vocab_size}")
         logits = torch.empty(1, c.vocab_size)
-        state = self._run(self._code.decode_step, [ctypes.c_int64(token)], state, logits)
+        before, _, held = self._before(state, 1)
+        after, room = self._after(1)
+        self._code.decode_step(
+            ctypes.byref(self._table),
+            ctypes.c_int64(token),
+            before,
+            after,
+            _address(logits),
+            torch.get_num_threads(),
+        )
+        state = self._state(room, 1)
+        self._latest = (state, after, room)
         return soft_cap(logits, c.output_logit_soft_cap), state
 
-    def read(self, tokens: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
-        """Read tokens (S,) of the vocabulary after `state`: residual stream (1,S,E), next state.
+    def read(
+        self,
+        tokens: Tensor,
+        state: ModelState | None = None,
+        lengths: Tensor | None = None,
+        *,
+        keep: bool = True,
+    ) -> tuple[Tensor, ModelState | None]:
+        """Read rows of tokens (B,S) as `XLSTM.hidden` does; pads are left out, and zero in x.
 
         Raises:
-            ModelError: a state of another model or of more rows.
+            ModelError: an id outside the vocabulary, or a state of another model or of other rows.
         """
-        tokens = tokens.to("cpu", torch.int64).contiguous()
-        x = torch.empty(1, len(tokens), self._config.embedding_dim)
-        ids = [ctypes.c_void_p(tokens.data_ptr()), ctypes.c_int64(len(tokens))]
-        return x, self._run(self._code.read_prompt, ids, state, x)
+        c, (batch, count) = self._config, tokens.shape
+        true = torch.full((batch,), count) if lengths is None else lengths.long().contiguous()
+        there = torch.arange(count) < true[:, None]
+        ids = tokens[there].long().contiguous()
+        if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < c.vocab_size:
+            raise ModelError(f"a token id is outside the model's vocabulary of {c.vocab_size}")
+        x = torch.empty(len(ids), c.embedding_dim)
+        if state is None:
+            state = self._model().zero_state().expand(batch)
+        before, shared, held = self._before(state, batch)
+        after, room = self._after(batch) if keep else (None, None)
+        self._code.read_prompts(
+            ctypes.byref(self._table),
+            _address(ids),
+            _address(true),
+            ctypes.c_int64(batch),
+            before,
+            shared,
+            after,
+            _address(x),
+            torch.get_num_threads(),
+        )
+        if lengths is not None:
+            x = x.new_zeros(batch, count, c.embedding_dim).index_put_((there,), x)
+        return x.view(batch, count, -1), self._state(room, batch) if keep else None
 
-    def _run(self, call: Any, read: list[Any], state: ModelState, out: Tensor) -> ModelState:
-        """Call with what is read after `state`; `out` is filled. Returns the next state."""
-        known, before, _ = self._latest  # one look: threads may share a step
-        if state is not known:
-            self._model().check_state(state, 1)
-            exact = {"device": "cpu", "dtype": torch.float32}
-            held = [t.to(**exact).contiguous() for b in state.blocks for t in b.tensors().values()]
-            before = self._pointers([t.data_ptr() for t in held])
-        room = torch.empty(self._room)
+    def _before(self, state: ModelState, batch: int) -> tuple[ctypes.Array, bool, Any]:
+        """Where a state of `batch` rows lies, whether all rows share one, and what holds it."""
+        known, at, room = self._latest  # one look: threads may share a step
+        if state is known and batch == 1:
+            return at, True, room
+        self._model().check_state(state, batch)
+        held = [t for block in state.blocks for t in block.tensors().values()]
+        shared = all(t.stride(0) == 0 for t in held)
+        exact = {"device": "cpu", "dtype": torch.float32}
+        held = [(t[:1] if shared else t).to(**exact).contiguous() for t in held]
+        return self._pointers([t.data_ptr() for t in held]), shared, held
+
+    def _after(self, batch: int) -> tuple[ctypes.Array, Tensor]:
+        """Room for a state of some rows, and where its tensors lie in it."""
+        room = torch.empty(batch * self._room)
         at = room.data_ptr()
-        after = self._pointers([at + 4 * offset for offset in self._offsets])
-        to, threads = ctypes.c_void_p(out.data_ptr()), torch.get_num_threads()
-        call(ctypes.byref(self._table), *read, before, after, to, threads)
-        state = self._state(room)
-        self._latest = (state, after, room)
-        return state
+        return self._pointers([at + 4 * batch * offset for offset in self._offsets]), room
 
-    def _state(self, room: Tensor) -> ModelState:
-        """The state that lies in one tensor, block after block."""
+    def _state(self, room: Tensor, batch: int) -> ModelState:
+        """The state of some rows that lies in one tensor, block after block."""
         blocks = self._config.num_blocks
-        rows = room.view(blocks, -1)
+        parts = room.view(blocks, -1).split([batch * size for size in self._sizes], dim=1)
         fields = [
-            part.view(blocks, *shape).unbind()
-            for part, shape in zip(rows.split(self._sizes, dim=1), self._shapes)
+            part.view(blocks, batch, *shape[1:]).unbind()
+            for part, shape in zip(parts, self._shapes)
         ]
         return ModelState(tuple(BlockState(State(*f[:3]), *f[3:]) for f in zip(*fields)))
 
@@ -182,10 +224,14 @@ class CompiledStep:
         return held.data_ptr()
 
 
-_STEPS: WeakKeyDictionary[XLSTM, tuple[list[int], CompiledStep]] = WeakKeyDictionary()
+def _address(tensor: Tensor) -> ctypes.c_void_p:
+    return ctypes.c_void_p(tensor.data_ptr())
 
 
-def step_of(model: XLSTM) -> CompiledStep | None:
+_STEPS: WeakKeyDictionary["XLSTM", tuple[list[int], CompiledStep]] = WeakKeyDictionary()
+
+
+def step_of(model: "XLSTM") -> CompiledStep | None:
     """The compiled step for a model, or None where the model's own forward has to do.
 
     It is for a CPU, float32, bfloat16 or int8 weights without biases, and the kernels `auto`:
@@ -207,13 +253,13 @@ def step_of(model: XLSTM) -> CompiledStep | None:
     return known[1]
 
 
-def prompt_of(model: XLSTM) -> CompiledStep | None:
+def prompt_of(model: "XLSTM") -> CompiledStep | None:
     """The compiled step where it reads prompts as well, faster than PyTorch; else None.
 
     It is for bfloat16 products, int8 weights or not, on a CPU that has them in vectors alone:
-    where it has matrix units PyTorch uses those.
+    where it has matrix units PyTorch uses those. It gives no gradients.
     """
-    if model.dtype != torch.bfloat16:
+    if model.dtype != torch.bfloat16 or model.blocks[0].norm_ffn.weight.requires_grad:
         return None
     step = step_of(model)
     return step if step is not None and step.reads_prompts else None

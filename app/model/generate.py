@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from app.model.cpu_step import prompt_of, step_of
+from app.model.cpu_step import step_of
 from app.model.cuda_graph import graphs_of
 from app.model.errors import ModelError
 from app.model.sample import Sampling, choose
@@ -51,7 +51,6 @@ def prefill(
     ids, lengths = padded(model, tokens)
     ragged = len({len(row) for row in tokens}) > 1
     last, graphs = None, graphs_of(model)
-    compiled = prompt_of(model) if len(ids) == 1 else None
     if state is not None:
         model.check_state(state, len(ids))
     for start in range(0, ids.shape[1], slice_tokens):
@@ -60,10 +59,7 @@ def prefill(
         if graphs is not None and (read := graphs.read(part, state)) is not None:
             last, state = read
             continue
-        if compiled is None:
-            x, state = model.hidden(part, state, left if ragged else None)
-        else:
-            x, state = compiled.read(part[0], model.zero_state() if state is None else state)
+        x, state = model.hidden(part, state, left if ragged else None)
         if state.blocks[0].memory is None:
             raise ModelError(
                 f"kernels {model.kernels!r} leave no state to carry on from; "

@@ -75,7 +75,7 @@ def score_endings(
         inputs, lengths = padded(model, [rows[n][:-1] for n in bucket])
         targets, _ = padded(model, [rows[n][1:] for n in bucket])
         wanted = torch.tensor([counts[n] for n in bucket], device=inputs.device)
-        x, _ = model.hidden(inputs)
+        x, _ = model.hidden(inputs, lengths=lengths, keep=False)
         at = torch.arange(inputs.shape[1], device=x.device)
         ending = (at < lengths[:, None]) & (at >= (lengths - wanted)[:, None])
         values = _log_likelihood(model, x[ending], targets[ending])
@@ -88,7 +88,7 @@ def _score(model: XLSTM, state: ModelState, rows: Sequence[Sequence[int]]) -> li
     """Sums over the second to the last token of each row."""
     inputs, lengths = padded(model, [row[:-1] for row in rows])
     targets, _ = padded(model, [row[1:] for row in rows])
-    x, _ = model.hidden(inputs, state.expand(len(rows)))  # pads come last: no true token sees them
+    x, _ = model.hidden(inputs, state.expand(len(rows)), lengths, keep=False)
     true = torch.arange(inputs.shape[1], device=x.device) < lengths[:, None]
     scores = x.new_zeros(inputs.shape)
     scores[true] = _log_likelihood(model, x[true], targets[true])

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from app.kernels import State, zero_state
 from app.kernels.backends import Backend, resolve
 from app.model.config import XLSTMConfig
+from app.model.cpu_step import prompt_of
 from app.model.errors import ModelError
 from app.model.fused import fused_hidden, fused_of
 from app.model.int8 import Int8Embedding, Int8Linear
@@ -130,7 +131,9 @@ class XLSTM(nn.Module):
         state: ModelState | None = None,
         lengths: Tensor | None = None,
         starts: Tensor | None = None,
-    ) -> tuple[Tensor, ModelState]:
+        *,
+        keep: bool = True,
+    ) -> tuple[Tensor, ModelState | None]:
         """Read tokens; nothing is projected onto the vocabulary.
 
         Args:
@@ -139,6 +142,7 @@ class XLSTM(nn.Module):
             lengths: (B,) true tokens of each row of a right-padded batch, or None for S in all.
             starts: (B,S) true at the first token of each document of a packed row, which then
                 sees nothing before it; None for rows of one text. Never together with `lengths`.
+            keep: whether the state after the tokens is wanted; without it None may come back.
 
         Returns:
             Residual stream after the last block (B,S,E), float32, for `project`, and the state
@@ -152,6 +156,8 @@ class XLSTM(nn.Module):
             raise ModelError("packed rows take `starts` of the tokens' shape, and no `lengths`")
         if tokens.ndim != 2 or not tokens.shape[1]:
             raise ModelError(f"tokens have shape {tuple(tokens.shape)}: (batch, at least 1) needed")
+        if starts is None and (compiled := prompt_of(self)) is not None:
+            return compiled.read(tokens, state, lengths, keep=keep)
         if state is None:
             state = self._start(*tokens.shape)
         else:

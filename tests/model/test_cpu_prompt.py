@@ -5,12 +5,12 @@ import torch
 from tests.model.small import prompt, small
 from tests.model.test_cpu_step import SHAPES, TINY, exact, tensors_of
 
-from app.model import cpu_step, generate
+from app.model import cpu_step
 from app.model.checkpoint import load_model
 from app.model.compiled import library
 from app.model.cpu_step import prompt_of
 from app.model.errors import ModelError
-from app.model.generate import prefill
+from app.model.generate import decode_step, prefill
 from app.model.save import save_model
 
 # Sums in another order round some inputs of products to the other neighbour in bfloat16.
@@ -120,14 +120,62 @@ def test_what_does_not_fit_is_refused():
         prefill(model, [[3, 9999]])
 
 
+@pytest.mark.parametrize("name", ["7b block", "convolution"])
+def test_rows_of_unequal_lengths_are_each_as_alone(name):
+    model = half(**SHAPES[name])
+    rows = [prompt(count, seed=count) for count in (70, 3, 131, 1, 64)]
+    alone = [prefill(model, [row]) for row in rows]
+    logits, state = prefill(model, rows)
+    # in slices some rows have ended, and go on from there
+    sliced, after = prefill(model, rows, slice_tokens=33)
+    for n, (want, then) in enumerate(alone):
+        torch.testing.assert_close(logits[n], want[0], rtol=1e-5, atol=1e-5)
+        assert all(map(torch.equal, tensors_of(state.select([n])), tensors_of(then)))
+        torch.testing.assert_close(sliced[n], want[0], rtol=NEAR, atol=NEAR)
+        for one, two in zip(tensors_of(after.select([n])), tensors_of(then)):
+            torch.testing.assert_close(one, two, rtol=NEAR, atol=NEAR)
+
+
+def test_rows_go_on_from_states_of_their_own_or_from_one():
+    model = half(**SHAPES["convolution"])
+    _, state = prefill(model, [prompt(30), prompt(40, seed=5)])
+    rows = torch.tensor([prompt(20), prompt(20, seed=2)])
+    both, after = model.hidden(rows, state)
+    shared, _ = model.hidden(rows, state.select([1]).expand(2))
+    for n in (0, 1):
+        one, then = model.hidden(rows[n : n + 1], state.select([n]))
+        assert torch.equal(both[n], one[0])
+        assert all(map(torch.equal, tensors_of(after.select([n])), tensors_of(then)))
+        assert torch.equal(shared[n], model.hidden(rows[n : n + 1], state.select([1]))[0][0])
+    assert torch.equal(model.hidden(rows, state, keep=False)[0], both)
+
+
+def test_a_token_of_several_rows_goes_on_from_a_prompt():
+    model = half(**SHAPES["convolution"])
+    _, state = prefill(model, [prompt(30), prompt(40, seed=5)])
+    got, after = decode_step(model, torch.tensor([3, 4]), state)
+    assert after.batch == 2
+    for n, token in enumerate((3, 4)):  # by the step, whose activations are float32
+        want, _ = decode_step(model, torch.tensor([token]), state.select([n]))
+        torch.testing.assert_close(got[n : n + 1], want, rtol=NEAR, atol=NEAR)
+    with pytest.raises(ModelError, match="2 rows"):
+        decode_step(model, torch.tensor([3]), after)
+
+
 def test_what_it_is_not_for_is_read_by_pytorch(monkeypatch):
     assert prompt_of(small(torch.float32, **TINY)) is None
     assert prompt_of(small(torch.bfloat16, use_bias=True, **TINY)) is None
     model = half(**TINY)
-    want, _ = model.hidden(torch.tensor([prompt(40)]))
     monkeypatch.setattr(cpu_step, "library", lambda: None)
     assert prompt_of(model) is None
-    assert torch.equal(read(model, prompt(40))[0], want[0].double())
-    monkeypatch.undo()
-    monkeypatch.setattr(generate, "prompt_of", lambda model: pytest.fail("several rows"))
-    prefill(model, [[3, 4], [5]])
+    got, _ = model.hidden(torch.tensor([prompt(40)]))
+    want, _ = rounded(model).hidden(torch.tensor([prompt(40)]))
+    # q, k, v are rounded as well: no more than alike
+    assert torch.cosine_similarity(got.double().flatten(), want.flatten(), dim=0) > 0.99
+
+
+def test_a_model_that_is_trained_keeps_its_gradients():
+    model = half(**TINY).requires_grad_(True)
+    x, _ = model.hidden(torch.tensor([prompt(10)]))
+    x.sum().backward()
+    assert model.blocks[0].mlstm.qk.weight.grad.abs().max() > 0

@@ -54,7 +54,7 @@ struct Head {
         s.m[head] = top;
     }
 
-    void read(const Block& b, const Work& x, int64_t from, int64_t count) {
+    void read(const Block& b, const Work& x, int64_t from, int64_t count, bool go_on) {
         for (int64_t t = 0; t < count; t++) {
             std::copy_n(x.qk[from + t] + head * dk, dk, q[t]);
             std::copy_n(x.qk[from + t] + (m.heads + head) * dk, dk, k[t]);
@@ -75,7 +75,7 @@ struct Head {
         outputs(count);
         for (int64_t t = 0; t < count; t++)
             mix(h[t], x.vo[from + t], b.norm_heads, x.mixed[from + t]);
-        carry(count, passed - after);
+        if (go_on) carry(count, passed - after);
         top = after;
     }
 

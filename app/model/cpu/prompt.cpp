@@ -1,4 +1,4 @@
-// Many tokens through every block of an xLSTM on a CPU: app/model/layers.py, one row of any length.
+// Many tokens through every block of an xLSTM on a CPU: app/model/layers.py, rows of any lengths.
 //
 // For CPUs that multiply bfloat16 in vectors but not in matrices. Weights are widened to bfloat16
 // panel by panel, from wherever they lie; what they are multiplied with is rounded to bfloat16;
@@ -21,32 +21,37 @@ void to_bfloat16(const float* x, int64_t width, uint16_t* y) {
     }
 }
 
-// Tokens [from, to): norm, gates, convolution.
-void before_cell(const Model& m, const Block& b, const float* x, int64_t from, int64_t to,
-                 int64_t count, State before, State after, const Work& w) {
-    const int64_t width = m.width, past = m.kernel ? m.kernel - 1 : 0;
-    Rows<float> y(to - from + past, width), taps(m.kernel, width);
+struct Span {  // tokens [from, to) of the row of `count` tokens that begins at `start` of all
+    int64_t row, start, count, from, to;
+};
+
+// Norm, gates, convolution.
+void before_cell(const Model& m, const Block& b, const Span& span, const float* x, State before,
+                 State after, const Work& w) {
+    const int64_t width = m.width, past = m.kernel ? m.kernel - 1 : 0, from = span.from;
+    Rows<float> y(span.to - from + past, width), taps(m.kernel, width);
     std::vector<float> z(width);
     for (int64_t j = 0; j < m.kernel; j++)
         for (int64_t e = 0; e < width; e++) taps[j][e] = b.conv[e * m.kernel + j];
-    for (int64_t t = from - past; t < to; t++) {
+    for (int64_t t = from - past; t < span.to; t++) {
         float* here = y[t - from + past];
+        const int64_t at = span.start + t, left = t - span.count + past;
         if (t < 0)
             std::copy_n(before.window + (t + past) * width, width, here);
         else
-            rms_norm(x + t * width, b.norm_mlstm, width, m.norm_eps, here);
-        if (t >= count - past && (t >= from || (from == 0 && t < 0)))
-            std::copy_n(here, width, after.window + (t - count + past) * width);
+            rms_norm(x + at * width, b.norm_mlstm, width, m.norm_eps, here);
+        if (after.window && left >= 0 && (t >= from || (from == 0 && t < 0)))
+            std::copy_n(here, width, after.window + left * width);
         if (t < from) continue;
-        to_bfloat16(here, width, w.y[t]);
+        to_bfloat16(here, width, w.y[at]);
         for (int64_t g = 0; g < 2 * m.heads; g++)
-            w.gates[t][g] =
+            w.gates[at][g] =
                 capped(dot(b.gates + g * width, here, width) + b.gate_bias[g], m.gate_cap);
         if (!b.conv) continue;
         for (int64_t e = 0; e < width; e++) z[e] = here[e] * taps[past][e];
         for (int64_t j = 0; j < past; j++)
             for (int64_t e = 0; e < width; e++) z[e] += y[t - from + j][e] * taps[j][e];
-        to_bfloat16(z.data(), width, w.z[t]);
+        to_bfloat16(z.data(), width, w.z[at]);
     }
 }
 
@@ -54,8 +59,9 @@ void before_cell(const Model& m, const Block& b, const float* x, int64_t from, i
 struct Reader {
     const Model& m;
     Team& team;
-    const int64_t count;
-    float* x;  // (tokens, E), the residual stream
+    const std::vector<Span>&rows, &spans;  // whole rows, and what is taken of them at a time
+    const int64_t count;                   // of all tokens
+    float* x;                              // (tokens, E), the residual stream
     const Work& w;
     Panel panel{};
     int64_t phase = 0;
@@ -133,13 +139,22 @@ struct Reader {
         add(b.down, w.inner);
     }
 
-    void read(const State* before, State* after) {
+    // The states of row r, of which `before` may have but one for all; none where none is kept.
+    State of(const State* states, int64_t l, int64_t r) const {
+        if (!states) return {};
+        const State s = states[l];
+        const int64_t keys = m.heads * m.dk, past = m.kernel ? m.kernel - 1 : 0;
+        return {s.c + r * keys * m.dv, s.n + r * keys, s.m + r * m.heads,
+                s.window ? s.window + r * past * m.width : nullptr};
+    }
+
+    void read(const State* before, bool shared, const State* after) {
         for (int64_t l = 0; l < m.blocks; l++) {
             const Block& b = m.block[l];
-            constexpr int64_t EACH = 32;
-            team.share(phase++, (count + EACH - 1) / EACH, 1, [&](int64_t i) {
-                before_cell(m, b, x, i * EACH, std::min((i + 1) * EACH, count), count, before[l],
-                            after[l], w);
+            const auto first = [&](int64_t row) { return of(before, l, shared ? 0 : row); };
+            team.share(phase++, spans.size(), 1, [&](int64_t i) {
+                const int64_t row = spans[i].row;
+                before_cell(m, b, spans[i], x, first(row), of(after, l, row), w);
             });
             const int64_t qk = padded(b.qk.rows, PANEL);
             by_panels(qk + b.vo.rows, [&](int64_t i, int64_t from, int64_t to) {
@@ -148,11 +163,14 @@ struct Reader {
                 else
                     project(b.vo, i - qk / PANEL, from, to, w.y, w.vo);
             });
-            team.share(phase++, m.heads, 1, [&](int64_t number) {
-                Head head(m, number, before[l]);
-                for (int64_t t = 0; t < count; t += CHUNK)
-                    head.read(b, w, t, std::min(CHUNK, count - t));
-                head.leave(after[l]);
+            team.share(phase++, rows.size() * m.heads, 1, [&](int64_t i) {
+                const Span& r = rows[i / m.heads];
+                Head head(m, i % m.heads, first(r.row));
+                for (int64_t t = 0; t < r.count; t += CHUNK) {
+                    const bool last = t + CHUNK >= r.count;
+                    head.read(b, w, r.start + t, std::min(CHUNK, r.count - t), after || !last);
+                }
+                if (after) head.leave(of(after, l, r.row));
             });
             add(b.out, w.mixed);
             feed_forward(b);
@@ -162,22 +180,35 @@ struct Reader {
 
 }  // namespace
 
-// Read `count` tokens from the states `before` of all blocks; writes those after them and the
-// residual stream x (count, E). Weights are int8 or bfloat16.
-extern "C" void read_prompt(const Model* model, const int64_t* tokens, int64_t count,
-                            const State* before, State* after, float* x, int threads) {
+// Read rows of tokens, one behind the other, from the states `before` of all blocks, or from one
+// `shared` by all rows; writes those after them, unless `after` is null, and the residual stream x
+// (all tokens, E). Weights are int8 or bfloat16.
+extern "C" void read_prompts(const Model* model, const int64_t* tokens, const int64_t* lengths,
+                             int64_t number, const State* before, int shared, const State* after,
+                             float* x, int threads) {
     const Model& m = *model;
     const int64_t both = m.heads * m.dv;
+    constexpr int64_t EACH = 32;
+    std::vector<Span> rows, spans;
+    int64_t count = 0;
+    for (int64_t r = 0; r < number; count += lengths[r++]) {
+        rows.push_back({r, count, lengths[r], 0, lengths[r]});
+        // an empty row once: its window is carried over
+        for (int64_t t = 0; t == 0 || t < lengths[r]; t += EACH)
+            spans.push_back({r, count, lengths[r], t, std::min(t + EACH, lengths[r])});
+    }
     for (int64_t t = 0; t < count; t++) embed(m.embedding, tokens[t], x + t * m.width);
     const Work w{{count, m.width, 32}, {m.kernel ? count : 0, m.width, 32}, {count, both, 32},
-                 {count, m.inner, 32}, {count, 2 * m.heads * m.dk},          {count, 2 * both},
+                 {count, m.inner, 32}, {count, 2 * m.heads * m.dk},         {count, 2 * both},
                  {count, 2 * m.heads}};
     Team team(7 * m.blocks, threads);
-    team.run([&](int) { Reader{m, team, count, x, w}.read(before, after); });
+    team.run([&](int) {
+        Reader{m, team, rows, spans, count, x, w}.read(before, shared, after);
+    });
 }
 extern "C" int reads_prompts() { return 1; }
 #else
-extern "C" void read_prompt(const Model*, const int64_t*, int64_t, const State*, State*, float*,
-                            int) {}
+extern "C" void read_prompts(const Model*, const int64_t*, const int64_t*, int64_t, const State*,
+                             int, const State*, float*, int) {}
 extern "C" int reads_prompts() { return 0; }
 #endif
