@@ -46,6 +46,12 @@ class PackedLoss:
         with torch.device("meta"):  # its form alone: the weights are given at each call
             runs = XLSTM(model.config, dtype=dtype, kernels=model.kernels)
         self._dtypes = {name: weight.dtype for name, weight in runs.named_parameters()}
+        first = {id(weight): name for name, weight in runs.named_parameters()}
+        self._of_head = {  # a tied weight goes by the name that it has first
+            f"model.{name}": f"model.{first[id(weight)]}"
+            for name, weight in runs.named_parameters(remove_duplicate=False)
+            if name.startswith(("norm.", "head."))
+        }
         if compiler is not None:  # once: every block is the same function of its own weights
             before, after = compiler(Block.before_cell), compiler(Block.after_cell)
             for block in runs.blocks:
@@ -72,9 +78,10 @@ class PackedLoss:
         total = x.new_zeros(())
         if ends is not None and ranking:
             total = total + ranking * self._choice(cast, x, ids, ends)[0].sum()
+        kept = {"use_reentrant": False, "preserve_rng_state": False}
         for part in self._parts(x, ids[:, 1:], weights[:, 1:]):
             # Logits are the largest tensors of all: made again in the backward pass, never kept.
-            total = total + checkpoint(self._weighted, cast, *part, use_reentrant=False)
+            total = total + checkpoint(self._weighted, cast, *part, **kept)
         return total
 
     @torch.no_grad()
@@ -89,7 +96,7 @@ class PackedLoss:
     ) -> tuple[Tensor, Tensor]:
         at = ends[:, :-1].flatten().nonzero()[:, 0]
         documents = (ids[:, :-1] == self._start_id).flatten().cumsum(0)[at]
-        scores = functional_call(self._chooses, cast, (x.flatten(0, 1)[at], self._choice_ids))
+        scores = self._on_head(self._chooses, cast, x.flatten(0, 1)[at], self._choice_ids)
         return choice_loss(scores, documents, ends[:, :-1].flatten()[at] == 2)
 
     @torch.no_grad()
@@ -98,7 +105,7 @@ class PackedLoss:
         cast = self._cast()
         x = functional_call(self._reads, cast, (ids[:, :-1], ids[:, :-1] == self._start_id))
         parts = [
-            functional_call(self._scores, cast, part[:2])
+            self._on_head(self._scores, cast, *part[:2])
             for part in self._parts(x, ids[:, 1:], torch.ones_like(ids[:, 1:]))
         ]
         lost, right = (torch.cat(found).view(ids.shape[0], -1) for found in zip(*parts))
@@ -114,7 +121,16 @@ class PackedLoss:
     def _weighted(
         self, cast: dict[str, Tensor], x: Tensor, targets: Tensor, weights: Tensor
     ) -> Tensor:
-        return (functional_call(self._loses, cast, (x, targets)) * weights).sum()
+        return (self._on_head(self._loses, cast, x, targets) * weights).sum()
+
+    def _on_head(self, module: nn.Module, cast: dict[str, Tensor], *args: Tensor) -> Any:
+        """Run a module that reads last norm and head alone.
+
+        Called some fifty times a batch: to put every weight in its place each time took longer
+        than the GPU takes for the logits.
+        """
+        given = {name: cast[first] for name, first in self._of_head.items()}
+        return functional_call(module, given, args, tie_weights=False)
 
 
 def choice_loss(scores: Tensor, documents: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:

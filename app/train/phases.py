@@ -69,8 +69,8 @@ PRETRAIN = (
 )
 # From trained weights: questions from the start.
 TUNE = (
-    Phase(0.55, mix(0.22, 0.13, 0.38, 0.27), {**ANSWERING, Code.PROMPT: 0.2}),
-    Phase(1.0, mix(0.08, 0.07, 0.42, 0.43), ANSWERING),
+    Phase(0.50, mix(0.34, 0.06, 0.34, 0.26), {**ANSWERING, Code.PROMPT: 0.2}),
+    Phase(1.0, mix(0.10, 0.04, 0.42, 0.44), {**ANSWERING, Code.ANSWER: 3.0}),
 )
 
 
