@@ -11,10 +11,10 @@ from typing import Protocol
 from app.answer import phrasing, signals, views_text
 from app.answer.calibration import Calibration, chance
 from app.answer.choose import ordered
-from app.answer.cite import quotation, quoted, sources, split_answer, with_support
+from app.answer.cite import quoted, sources
 from app.answer.evidence import candidates
 from app.answer.prompt import Prompt, PromptSpec
-from app.answer.records import NOT_FOUND, Answer, AnswerSentence, Evidence
+from app.answer.records import NOT_FOUND, Answer, Evidence
 from app.papers.records import Passage, encodable
 from app.show import text
 
@@ -178,26 +178,16 @@ def answer_steps(
 
     clock.lap()
     sentences, notes, times["answer"] = quoted(chosen), list(prompt.left_out), 0.0
-    if mode == "sentence":
-        sentences = in_a_sentence(reader, reading, asked, passages, chosen[0])
-        times["answer"] += clock.lap()
-        yield Text(views_text.said(sentences))
-        if any(sentence.quoted for sentence in sentences):
-            notes.append(phrasing.IN_ITS_WORDS)
-        clock.lap()
-    elif mode != "quote":
-        written = []
-        for piece in reader.phrase(reading, chosen[0].sentence.text, mode):
-            written.append(piece)
-            times["answer"] += clock.lap()
-            yield Text(piece)
-            clock.lap()
-        lines = split_answer("".join(written), mode)
-        if lines:
-            sentences = tuple(with_support(line, passages) for line in lines)
-        else:
+    if mode != "quote":
+        sentences = phrasing.phrased(reader, reading, asked, passages, chosen, mode)
+        if not sentences:
             notes.append("the reader wrote nothing, so the evidence is quoted")
-            mode = "quote"
+            mode, sentences = "quote", quoted(chosen)
+        elif any(sentence.quoted for sentence in sentences):
+            notes.append(phrasing.IN_ITS_WORDS)
+        times["answer"] += clock.lap()
+        yield Text(views_text.said(sentences, mode))
+        clock.lap()
     times["answer"] += clock.lap()
     yield replace(
         so_far,
@@ -254,22 +244,6 @@ def answerable(
         return None
     known = signals.of_question(rule.weights, question, passages, similarities, reader, reading)
     return rule.score(known)
-
-
-def in_a_sentence(
-    reader: AnswerReader,
-    reading: ReadPrompt,
-    asked: str,
-    passages: Sequence[Passage],
-    evidence: Evidence,
-) -> tuple[AnswerSentence, ...]:
-    """The answer in `sentence` mode: written and compared with the passages, or quoted."""
-    found = passages[evidence.source - 1].sentences
-    texts = [sentence.text for sentence in found]
-    said = phrasing.sentence(reader, reading, asked, texts, found.index(evidence.sentence))
-    if said.quoted:
-        return (quotation(evidence, said.text),)
-    return tuple(with_support(line, passages) for line in split_answer(said.text, "sentence"))
 
 
 def shown(order: Sequence[Evidence], mode: str) -> tuple[Evidence, ...]:

@@ -161,9 +161,11 @@ class ReadingOn:
         """Log-probability that the first word is the refusal."""
         return self._reader.log_refusal(reading)
 
-    def phrase(self, reading: ReadPrompt, evidence: str, style: str) -> Iterator[str]:
-        """Pieces of an answer in that style, after the evidence."""
-        return self._reader.phrase(reading, evidence, style)
+    def phrase(
+        self, reading: ReadPrompt, evidence: str, style: str, *, held: bool = False
+    ) -> Iterator[str]:
+        """Pieces of an answer in that style, after the evidence; its own words in a row if held."""
+        return self._reader.phrase(reading, evidence, style, held=held)
 
     def phrase_likelihoods(
         self, reading: ReadPrompt, evidence: str, style: str, texts: Sequence[str]

@@ -3,6 +3,7 @@
 It never retrieves, and everything that another model would want otherwise is in its prompt.json.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor
 from app.answer.calibration import UNCALIBRATED, Calibration
 from app.answer.prompt import CHOICES, READER, Prompt, PromptSpec, build_prompt, stripped
 from app.model.checkpoint import load_model
-from app.model.copying import CopyBonus
+from app.model.copying import CopyBonus, OnlyRuns
 from app.model.generate import generate, prefill
 from app.model.score import score_continuations, score_endings
 from app.model.state import ModelState
@@ -24,6 +25,8 @@ from app.model.xlstm import XLSTM
 from app.papers.records import Passage
 
 COPY_BONUS = {"sentence": 4.0}  # nats by style; in others it costs (data/experiments/answer.md)
+_WORD_START = re.compile(r"(?<![^\W_])(?<!\d[.,])[^\W_]")
+_GOES_ON = re.compile(r"[^\W_]|[.,]\d")  # what shows that a word or number has not ended
 PHRASE_OFFSET = 5  # tokens added to a phrase's length, so that short ones are not put first
 
 
@@ -139,7 +142,9 @@ class Reader:
         ]
         return score_endings(self.model, rows, [len(asked)] * len(rows))
 
-    def phrase(self, reading: Reading, evidence: str, style: str) -> Iterator[str]:
+    def phrase(
+        self, reading: Reading, evidence: str, style: str, *, held: bool = False
+    ) -> Iterator[str]:
         """Pieces of an answer after the evidence, greedy, each line once.
 
         What follows in the evidence the last two tokens is made likelier by the style's COPY_BONUS.
@@ -149,8 +154,10 @@ class Reader:
             reading: The prompt as read.
             evidence: The sentence or sentences that were chosen.
             style: `short`, `sentence` or `bullets`.
+            held: Whether the answer is held to words that stand in the evidence in a row.
         """
         text = self.tokenizer.encode(stripped(evidence), start=False)
+        copying = CopyBonus(text, COPY_BONUS.get(style, 0.0))
         chosen = generate(
             self.model,
             [*text, self.tokenizer.id_of(self.spec.styles[style])],
@@ -158,9 +165,19 @@ class Reader:
             max_tokens=self.spec.answer_tokens,
             stop_ids=range(self.spec.stop_below_id),
             banned_ids=[self.tokenizer.id_of(token) for token in self.spec.banned],
-            processors=(CopyBonus(text, COPY_BONUS.get(style, 0.0)),),
+            processors=(copying, self._runs(stripped(evidence))) if held else (copying,),
         )
         return each_line_once(stream_text(self.tokenizer, chosen))
+
+    def _runs(self, evidence: str) -> OnlyRuns:
+        """The text from the start of each of its words on, which may stop after each word."""
+        runs, stops = [], []
+        for start in (found.start() for found in _WORD_START.finditer(evidence)):
+            text = evidence[start:]
+            ids, ends = self.tokenizer.encode_with_ends(text)
+            runs.append(ids)
+            stops.append([n for n, end in enumerate(ends, 1) if not _GOES_ON.match(text, end)])
+        return OnlyRuns(runs, stops, self.tokenizer.id_of(self.spec.tokens["end"]))
 
     def phrase_likelihoods(
         self, reading: Reading, evidence: str, style: str, texts: Sequence[str]

@@ -152,10 +152,10 @@ def negates(text: str) -> bool:
 
 def denied(sentence: str, stretch: str) -> bool:
     """Whether a sentence negates what a stretch of text says, or the other way round."""
-    return not _word_for_word(sentence, stretch) and _denied(sentence, stretch)
+    return not word_for_word(sentence, stretch) and _denied(sentence, stretch)
 
 
-def _word_for_word(sentence: str, stretch: str) -> bool:
+def word_for_word(sentence: str, stretch: str) -> bool:
     """Whether the stretch holds all words of the sentence in a row."""
     ours, theirs = (" ".join(_TOKEN.findall(t.casefold())) for t in (sentence, stretch))
     return f" {ours} " in f" {theirs} "

@@ -21,6 +21,7 @@ _ITEM = re.compile(  # a sign of a list: "•", "(ii)", "3."
     r"^\s*(?:[•▪◦‣·*\ufffd]\s*|\(?(?:[ivx]{1,4}|[a-h]|\d{1,2})\)\s+|\d{1,2}\.\s+(?=[A-Z]))+"
 )
 _NUMBER = re.compile(r"\((?:[ivx]{1,4}|[a-h]|\d{1,2})\)\s")
+_LAST = re.compile(r"[,;]?\s+(?:and|or)$|^(?:and|or)\s+")
 _YEAR = r"(?:19|20)\d\d[a-z]?"
 _MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _SEE = r"(?:see |e\.g\.,? |cf\.? |also )*"
@@ -124,6 +125,22 @@ def quotation(sentences: Sequence[str], index: int, question: str) -> str:
     if WHY.search(question) and _FOLLOWS.match(text) and _runs(before) and _fit(sentence, before):
         return f"{plain(before)} {_finished(text)}"
     return plain(sentence)
+
+
+def listed(sentence: str) -> list[str]:
+    """The items of a sentence that numbers them, or lists them behind a colon; else the sentence.
+
+    "(i) ... and (ii) ...", or "...: ...; ...; ...".
+    """
+    marks = list(_NUMBER.finditer(sentence))
+    if len(marks) > 1 and marks[0][0].strip() in ("(i)", "(1)", "(a)"):
+        ends = [*(mark.start() for mark in marks[1:]), len(sentence)]
+        items = [sentence[mark.end() : end] for mark, end in zip(marks, ends)]
+    else:
+        items = sentence.partition(": ")[2].split("; ")
+    items = [_LAST.sub("", item.strip()).rstrip(" ,;.") for item in items]
+    whole = len(items) > 1 and all(len(item.split()) > 1 for item in items)
+    return [_finished(_capital(item)) for item in items] if whole else [sentence]
 
 
 def shorter(sentence: str) -> list[str]:

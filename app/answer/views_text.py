@@ -121,9 +121,10 @@ def bullet(answer: "Answer") -> str:
     return "- " if answer.mode == "bullets" else "  "
 
 
-def said(sentences: Sequence["AnswerSentence"]) -> str:
+def said(sentences: Sequence["AnswerSentence"], mode: str) -> str:
     """Sentences alone, one a line, with quotation marks around the paper's own."""
-    return "\n".join(f"“{s.text}”" if s.quoted else s.text for s in sentences)
+    lines = [f"“{s.text}”" if s.quoted else s.text for s in sentences]
+    return "\n".join(f"- {line}" if mode == "bullets" else line for line in lines)
 
 
 def sentence_line(sentence: "AnswerSentence", answer: "Answer") -> str:

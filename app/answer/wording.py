@@ -96,6 +96,13 @@ def says_the_same(written: str, evidence: str, question: str) -> bool:
     return not why_not(written, evidence, question)
 
 
+def stands_in(written: str, evidence: str) -> bool:
+    """Whether all content words of a text stand in the evidence in the same order, none denied."""
+    pair = _Pair.of(written, evidence, "")
+    held = sum(size for _, _, size in pair.blocks)
+    return 0 < len(pair.ours) == held and not support.denied(written, evidence)
+
+
 def why_not(written: str, evidence: str, question: str) -> str:
     """The first reason against `says_the_same`; empty where there is none."""
     body = _YES_NO.sub("", written).strip()

@@ -122,7 +122,7 @@ class FakeReader:
 
     `refuses` is the log-probability of the refusal, `explains` the log-likelihood of each token of
     the question after a text, `relevant` that of a sentence at its end, `prefers` the likelihood of
-    a phrased answer.
+    a phrased answer, `held` what is written when held to the evidence's words.
     """
 
     name = "fake"
@@ -138,13 +138,14 @@ class FakeReader:
         explains=None,
         relevant=None,
         prefers=None,
+        held=(),
         **changes,
     ):
         self.spec, self.table, self.writes = spec(**changes), likelihoods or {}, writes
         self.declines, self.calls, self.states = declines, 0, []
         self.calibration, self.refuses = calibration, refuses
         self.explains, self.relevant, self.scored = explains or {}, relevant or {}, []
-        self.prefers = prefers or {}
+        self.prefers, self.held = prefers or {}, held
 
     def prompt(self, question, passages):
         self.given = passages
@@ -172,8 +173,8 @@ class FakeReader:
     def log_refusal(self, reading):
         return self.refuses
 
-    def phrase(self, reading, evidence, style):
-        yield from self.writes
+    def phrase(self, reading, evidence, style, *, held=False):
+        yield from (self.held if held else self.writes)
 
     def phrase_likelihoods(self, reading, evidence, style, texts):
         return [self.prefers.get(text, -3.0) for text in texts]

@@ -17,7 +17,7 @@ from app.answer.answer import (
     streamed,
 )
 from app.answer.calibration import Rule
-from app.answer.cite import split_answer
+from app.answer.cite import split_answer, with_support
 from app.answer.compare import compare
 from app.answer.records import NOT_FOUND, Answer
 from app.papers.records import Span
@@ -68,22 +68,24 @@ def test_the_evidence_is_marked_in_its_passage_and_the_rest_was_also_read():
 
 def test_steps_come_in_order_and_end_with_the_answer():
     retriever, reader = setup(["Gating ", "is new."])
-    steps = list(answer_steps(QUESTION, retriever, reader, mode="short"))
+    steps = list(answer_steps(QUESTION, retriever, reader, mode="sentence"))
     kinds = [type(step) for step in steps]
-    assert kinds == [Retrieved, EvidenceChosen, Text, Text, Answer]
+    assert kinds == [Retrieved, EvidenceChosen, Text, Answer]
     assert steps[1].evidence[0].sentence.text == GATES
 
 
 def test_a_phrased_answer_is_supported_by_matching_words():
-    got = answer("short", ["Exponential gating is new in the network."])
+    got = answer("bullets", ["Exponential gating is new in the network."])
     assert got.sentences[0].citations == (1,)
     cited = got.cited[0]
     assert "Exponential gating is new" in cited.passage.text[slice(*cited.highlights[0])]
 
 
 def test_a_phrased_answer_that_matches_nothing_is_unsupported():
-    got = answer("short", ["Transformers were replaced by 7 convolutions of Mamba."])
-    sentence = got.sentences[0]
+    got = answer("sentence")
+    written = "Transformers were replaced by 7 convolutions of Mamba."
+    sentence = with_support(written, [source.passage for source in got.sources])
+    got = replace(got, sentences=(sentence,))
     assert not sentence.supported and sentence.pages == ()
     assert [sentence.text[a:b] for a, b in sentence.unknown] == ["7", "Mamba"]
     for form in (str(got), got.to_markdown(), got._repr_html_()):
@@ -119,6 +121,42 @@ def test_the_readers_own_sentence_stands_where_it_says_the_same_and_is_likelier(
     assert answer("sentence", [own], prefers={GATES: -1.0}).text == GATES
 
 
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (["exponential ", "gating"], "exponential gating"),
+        (["Yes"], "Yes"),
+        (["a gating exponential"], "this network"),  # all its words, but not in a row
+        (["7 layers"], "this network"),
+    ],
+)
+def test_a_short_answer_stands_in_its_evidence(written, text):
+    got = answer("short", written, held=["this ", "network"])
+    assert got.text == text and got.mode == "short"
+
+
+POINTS = ["- exponential gating\n- new in this network\n", "- new network\n- matrix memory"]
+
+
+def test_bullet_points_are_those_that_stand_in_the_evidence_and_say_something_new():
+    got = answer("bullets", POINTS)
+    assert got.text == "exponential gating\nnew in this network"
+    out = "".join(streamed(QUESTION, *setup(POINTS), "bullets"))
+    assert "\n- exponential gating\n- new in this network\n" in out
+    assert not any(sentence.quoted for sentence in got.sentences)
+
+
+def test_where_fewer_than_two_points_are_left_the_evidence_is_quoted_point_by_point():
+    lines = [f"However, {GATES[0].lower()}{GATES[1:]}", MEMORY, OTHER]
+    retriever = FakeRetriever([passage(*lines)], dict(zip(lines, [0.9, 0.85, 0.1])))
+    reader = FakeReader(dict.fromkeys(lines, -1.0), POINTS[1:])
+    got = ask(QUESTION, retriever, reader=reader, mode="bullets")
+    assert [sentence.text for sentence in got.sentences] == [GATES, MEMORY]
+    assert all(sentence.quoted for sentence in got.sentences) and got.mode == "bullets"
+    assert f"- “{MEMORY}” [1] p. 1" in " ".join(str(got).split())
+    assert f"<li><q>{GATES}</q>" in got._repr_html_()
+
+
 def test_close_sentences_are_quoted_too_and_distant_ones_are_not():
     # equal likelihoods; the cosines 0.9, 0.85, 0.1, 0.1 standardise to 1.07, 0.93, -1, -1
     lines = [GATES, MEMORY, OTHER, "It ends here with more words."]
@@ -137,10 +175,8 @@ def test_close_sentences_are_quoted_too_and_distant_ones_are_not():
 
 def test_only_passages_that_cover_nearly_as_much_are_cited_beside_the_best():
     close = [passage(GATES), passage("The gating is exponential and new.", rank=2)]
-    got = answer("short", ["Exponential gating is new in this network."], found=close)
-    assert got.sentences[0].citations == (1,)
-    got = answer("short", ["Exponential gating is new."], found=close)
-    assert sorted(got.sentences[0].citations) == [1, 2]
+    assert with_support("Exponential gating is new in this network.", close).citations == (1,)
+    assert sorted(with_support("Exponential gating is new.", close).citations) == [1, 2]
 
 
 def test_bullets_are_lines():
@@ -348,9 +384,9 @@ def test_hostile_text_is_inert_everywhere(mode):
 
 
 def test_the_terminal_form_streams_the_same_facts():
-    retriever, reader = setup(["Exponential gating ", "is new."])
+    retriever, reader = setup(["Exponential gating ", "is new"])
     out = "".join(streamed(QUESTION, retriever, reader, "short"))
-    assert out.index(QUESTION) < out.index(GATES) < out.index("Exponential gating is new.")
+    assert out.index(QUESTION) < out.index(GATES) < out.index("Exponential gating is new\n")
     assert "supported by [1] p. 3" in out and "also read" in out and "retrieve" in out
 
 

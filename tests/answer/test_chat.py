@@ -46,10 +46,10 @@ def test_a_follow_up_is_completed_for_the_search_and_says_so(retriever):
 
 
 def test_a_reader_that_continues_goes_on_from_its_state(retriever):
-    reader = FakeReader(writes=["It is new."], continues=True)
+    reader = FakeReader(writes=["gating is new"], continues=True)
     chat = Chat(retriever, reader, mode="short")
     chat.ask(FIRST), chat.ask(SECOND)
-    assert reader.states == [None, (A, "short", "It is new.")]
+    assert reader.states == [None, (A, "short", "gating is new")]
 
 
 def test_in_quote_mode_the_state_holds_the_evidence(retriever):

@@ -126,6 +126,16 @@ def test_a_style_with_a_bonus_leans_to_what_follows_in_the_evidence(reader, monk
     assert leaning != greedy(reader, prompt, "short", 0.0)
 
 
+@pytest.mark.parametrize("style", ["short", "bullets"])
+def test_what_is_held_to_the_evidence_are_whole_words_of_it_in_a_row(reader, style):
+    evidence = "It is so. (Not in 1990, 2.5 times!)"
+    prompt = reader.prompt("Why?", [passage(evidence)])
+    got = "".join(reader.phrase(reader.read(prompt), evidence, style, held=True))
+    assert f" {got}" in f" {evidence}".replace("(", " ") and got
+    after = evidence[evidence.index(got) + len(got) :][:1]
+    assert not after.isalnum() or len(got) == 12, "12 characters are the most"
+
+
 def test_a_phrase_is_scored_with_its_end_after_evidence_and_style(reader):
     prompt = reader.prompt("Why?", [passage("It is so.")])
     marks = [SPECIAL.index(f"<|{name}|>") for name in ("sentence", "end")]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.answer.trim import plain, quotation, shorter
+from app.answer.trim import listed, plain, quotation, shorter
 
 
 @pytest.mark.parametrize(
@@ -106,3 +106,31 @@ def test_shorter_forms_are_cut_at_commas_that_begin_or_end_a_clause():
     listed = "The gates are the input gate, the forget gate, and the output gate."
     assert all(form.endswith("and the output gate.") for form in shorter(listed))
     assert shorter("The layer has 8 heads.") == []
+
+
+@pytest.mark.parametrize(
+    ("sentence", "items"),
+    [
+        (
+            "It enriches the family by two members: (i) the new sLSTM with a scalar memory, and "
+            "(ii) the new mLSTM, which is parallel.",
+            ["The new sLSTM with a scalar memory.", "The new mLSTM, which is parallel."],
+        ),
+        (
+            "Visits will check the following: the completeness of records; the accuracy of "
+            "entries on CRFs; and the progress of recruitment.",
+            [
+                "The completeness of records.",
+                "The accuracy of entries on CRFs.",
+                "The progress of recruitment.",
+            ],
+        ),
+        ("We replace it with (1) the token or (2) a random one.", ["The token.", "A random one."]),
+        ("See case (ii) and then case (i) again.", None),
+        ("One colon: and nothing else.", None),
+        ("No list; but a mark.", None),
+        ("A term f(x): a (i) b (ii) c.", None),
+    ],
+)
+def test_a_list_inside_a_sentence_is_taken_apart(sentence, items):
+    assert listed(sentence) == (items or [sentence])
