@@ -19,7 +19,7 @@ from app.train.phases import KINDS, Phase, phase_at, row_counts
 from app.train.rows import Job, RowMaker
 
 OPEN_JOBS = 8  # of which rows are drawn at random: neighbours in a batch come from several sources
-AHEAD = 4  # jobs of each kind that are made before they are needed
+AHEAD = 4  # jobs of each kind that are made before they are needed, once as many are open
 
 Submit = Callable[[Job], "Future[Rows]"]
 
@@ -93,12 +93,16 @@ class RowStream:
                 self._open[slot] = _Open(*self._next_rows())
         return np.stack(ids), np.stack(codes)
 
+    def set_going(self) -> None:
+        """Start the jobs that are needed next, without waiting for one."""
+        while len(self._coming) < AHEAD + OPEN_JOBS - len(self._open):
+            self._coming.append((self._next, self._submit(self.job(self._next))))
+            self._next += 1
+
     def _next_rows(self) -> tuple[int, Rows]:
         """The next job that makes rows, with its number; more are set going behind it."""
         for _ in range(len(self._jobs) + OPEN_JOBS):
-            while len(self._coming) < AHEAD:
-                self._coming.append((self._next, self._submit(self.job(self._next))))
-                self._next += 1
+            self.set_going()
             number, future = self._coming.popleft()
             rows = future.result()
             if len(rows):
@@ -157,6 +161,8 @@ class Feed:
         """This process's rows of a step: ids and codes (rows, S+1), in random order."""
         seed = (self._maker.seed, self._rank, step)
         counts = row_counts(phase_at(self._phases, progress), rows, seed)
+        for stream in self._streams.values():  # all at once, or each would wait for the one before
+            stream.set_going()
         taken = [self._streams[kind].take(n) for kind, n in counts.items() if n]
         ids, codes = (np.concatenate(parts) for parts in zip(*taken))
         order = np.random.default_rng([1, *seed]).permutation(len(ids))
