@@ -15,7 +15,7 @@ from torch import Tensor
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from app.kernels.state import LARGEST_I, LOWEST_M, State
-from app.kernels.triton_matvec import Weights, programmatic
+from app.kernels.triton_matvec import Onward, Weights, leave, meeting, place_of, programmatic
 from app.kernels.triton_step import log_sigmoid
 
 LOWEST = tl.constexpr(LOWEST_M)
@@ -77,7 +77,7 @@ def cell(
         rows: (B, 2 H Dk + 2 H Dv) q, k, v and output gate of each row, any float dtype.
         gates: (B, 2 H) float32 pre-activations of i and of f, before the cap.
         state: before the token, then after it.
-        out: (B, H, Dv) float32 for h; with `stats` (2, H Dv) for a and b, planar.
+        out: (B, H, Dv) float32 for h; with `stats` (2, H Dv) for a and b, `met`.
         eps: added to the denominator.
         cap: of the gates; None is none.
         gain: (H Dv,) float32 weight of the norm of the heads.
@@ -152,40 +152,56 @@ def cell_kernel(
     else:
         o = tl.load(rows + H * DV + at_v, mask=in_v, other=0.0).to(tl.float32)
         b = tl.load(gain + head * DV + at_v, mask=in_v, other=0.0) * tl.sigmoid(o)
-        place = head * DV + at_v
-        place = place % PLANES * (H * DV // PLANES) + place // PLANES
-        tl.store(out + place, h * b, mask=in_v)
-        tl.store(out + H * DV + place, b, mask=in_v)
+        place = place_of(head * DV + at_v, H * DV, PLANES)
+        scale = meeting((head * DV + at_v) % PLANES, PLANES)
+        tl.store(out + place, h * b * scale, mask=in_v)
+        tl.store(out + H * DV + place, b * scale, mask=in_v)
         mean = tl.sum(h, axis=0) / tl.minimum(DV - tile * TILE_V, TILE_V)
         away = tl.where(in_v, h - mean, 0.0)
         tl.store(stats + head * PARTS + tile, mean)
         tl.store(stats + (H + head) * PARTS + tile, tl.sum(away * away, axis=0))
 
 
-def embed(tokens: Tensor, table: Weights, x: Tensor, planes: int = 1) -> None:
+EMBED_TILE = 1024
+
+
+def embed(
+    tokens: Tensor, table: Weights, x: Tensor, planes: int = 1, onward: Onward | None = None
+) -> None:
     """Write the rows of the table for tokens (B,) into x (B, E) float32, each row planar.
 
-    A negative token gives zeros.
+    A negative token gives zeros. `onward` is for B = 1.
     """
     width = x.shape[1]
-    embed_kernel[(len(tokens), triton.cdiv(width, 1024))](
-        tokens, table.matrix, table.scale, x, width, planes, TILE=1024
-    )
+    values, left, gain = (None, None, None) if onward is None else vars(onward).values()
+    embed_kernel[(len(tokens), triton.cdiv(width, EMBED_TILE))](
+        tokens, table.matrix, table.scale, x, values, left, gain, width,
+        PLANES=planes, LEFT=1 if left is None else left.shape[1], TILE=EMBED_TILE,
+    )  # fmt: skip
 
 
 @triton.jit
-def embed_kernel(tokens, table, scale, x, E, planes, TILE: tl.constexpr):
+def embed_kernel(
+    tokens, table, scale, x, values, left, gain, E,
+    PLANES: tl.constexpr, LEFT: tl.constexpr, TILE: tl.constexpr,
+):  # fmt: skip
     """One tile of one row. Launched plainly: a new step begins when the last one has ended."""
     row, at = tl.program_id(0).to(tl.int64), tl.program_id(1) * TILE + tl.arange(0, TILE)
     token = tl.load(tokens + row)
-    ok = (at < E) & (token >= 0)
-    y = tl.load(table + token * E + at, mask=ok, other=0).to(tl.float32)
+    ok = at < E
+    y = tl.load(table + token * E + at, mask=ok & (token >= 0), other=0).to(tl.float32)
     if scale is not None:
         y *= tl.load(scale + tl.maximum(token, 0))
-    tl.store(x + row * E + at % planes * (E // planes) + at // planes, y, mask=at < E)
+    place = place_of(at, E, PLANES)
+    tl.store(x + row * E + place, y, mask=ok)
+    if values is not None:
+        leave(y, place, ok, values, left, gain, tl.program_id(1), E, PLANES, LEFT)
 
 
-def pick(logits: Tensor, tokens: Tensor, draw: Tensor, seed: Tensor) -> None:
+PICK_TILE = 1024
+
+
+def pick(logits: Tensor, tokens: Tensor, draw: Tensor, seed: Tensor, best: Tensor) -> None:
     """Choose a token from each row of logits (B, V) float32, into tokens (B,) int64.
 
     Args:
@@ -193,37 +209,62 @@ def pick(logits: Tensor, tokens: Tensor, draw: Tensor, seed: Tensor) -> None:
         tokens: the result; NO_TOKEN where the largest logit is not finite.
         draw: (1,) float32, 1 / temperature; 0 takes the likeliest token.
         seed: (2,) int64, a seed and how many tokens were drawn from it, which is counted on.
+        best: room for the best of each tile, see `pick_room`.
     """
-    tile = min(16384, max(16, triton.next_power_of_2(logits.shape[1])))
+    batch, vocabulary = logits.shape
     pdl = programmatic(logits)
-    pick_kernel[(len(logits),)](
-        logits, tokens, draw, seed, logits.shape[1], TILE=tile, PDL=pdl,
-        num_warps=32 if tile > 4096 else 4, **({"launch_pdl": True} if pdl else {}),
+    options = {"PDL": pdl, **({"launch_pdl": True} if pdl else {})}
+    tiles = triton.cdiv(vocabulary, PICK_TILE)
+    scores_kernel[(batch, tiles)](
+        logits, draw, seed, best, vocabulary, batch, TILE=PICK_TILE, num_warps=4, **options
+    )
+    pick_kernel[(batch,)](
+        best, tokens, seed, vocabulary, tiles, TILES=triton.next_power_of_2(tiles),
+        num_warps=1, **options,
     )  # fmt: skip
 
 
+def pick_room(batch: int, vocabulary: int, device: object) -> Tensor:
+    """(2, B, tiles) float32: the best score of each tile of the vocabulary, and its token."""
+    return torch.zeros(2, batch, triton.cdiv(vocabulary, PICK_TILE), device=device)
+
+
 @triton.jit
-def pick_kernel(logits, tokens, draw, seed, V, TILE: tl.constexpr, PDL: tl.constexpr):
+def scores_kernel(
+    logits, draw, seed, best, V, B, TILE: tl.constexpr, PDL: tl.constexpr
+):  # fmt: skip
     """The largest of logits / temperature + Gumbel noise is a draw from their softmax."""
     if PDL > 0:
+        gdc_launch_dependents()
         gdc_wait()
-    row = tl.program_id(0).to(tl.int64)
-    inverse, drawn = tl.load(draw), tl.load(seed + 1)
-    best = tl.full((TILE,), float("-inf"), dtype=tl.float32)
-    chosen = tl.zeros((TILE,), dtype=tl.int32)
-    for start in range(0, V, TILE):
-        at = start + tl.arange(0, TILE)
-        score = tl.load(logits + row * V + at, mask=at < V, other=float("-inf"))
-        score = tl.where(score == score, score, float("inf"))  # a NaN is told, not passed over
-        if inverse > 0.0:
-            place = (drawn * tl.num_programs(0) + row) * V + at
-            noise = -tl.log(-tl.log(tl.rand(tl.load(seed), place)))
-            score = score * inverse + noise
-        chosen = tl.where(score > best, at, chosen)
-        best = tl.maximum(score, best)
-    top = tl.max(best, axis=0)
-    first = tl.min(tl.where(best == top, chosen, V), axis=0)
+    row, tile = tl.program_id(0), tl.program_id(1)
+    at = tile * TILE + tl.arange(0, TILE)
+    score = tl.load(logits + row.to(tl.int64) * V + at, mask=at < V, other=float("-inf"))
+    score = tl.where(score == score, score, float("inf"))  # a NaN is told, not passed over
+    inverse = tl.load(draw)
+    if inverse > 0.0:
+        place = (tl.load(seed + 1) * B + row) * V + at
+        score = score * inverse - tl.log(-tl.log(tl.rand(tl.load(seed), place)))
+    top = tl.max(score, axis=0)
+    first = tl.min(tl.where(score == top, at, V), axis=0)
+    slot = row * tl.num_programs(1) + tile
+    tl.store(best + slot, top)
+    # A float32 holds whole numbers up to 2^24, more than any vocabulary has.
+    tl.store(best + B * tl.num_programs(1) + slot, first.to(tl.float32))
+
+
+@triton.jit
+def pick_kernel(best, tokens, seed, V, T, TILES: tl.constexpr, PDL: tl.constexpr):
+    """The best tile's best token; the first of equals."""
+    if PDL > 0:
+        gdc_wait()
+    row, tile = tl.program_id(0), tl.arange(0, TILES)
+    score = tl.load(best + row * T + tile, mask=tile < T, other=float("-inf"))
+    places = best + (tl.num_programs(0) + row) * T + tile
+    token = tl.load(places, mask=tile < T, other=0.0).to(tl.int64)
+    top = tl.max(score, axis=0)
+    first = tl.min(tl.where(score == top, token, V), axis=0)
     finite = (top > float("-inf")) & (top < float("inf"))
     tl.store(tokens + row, tl.where(finite, first, -1).to(tl.int64))
     if row == 0:
-        tl.store(seed + 1, drawn + 1)
+        tl.store(seed + 1, tl.load(seed + 1) + 1)

@@ -1,16 +1,17 @@
 """Matrix times one vector, bounded by the read of the matrix: the work of a decode step at B = 1.
 
 One kernel for every dtype of the weights. Rows of W are read once as 32-bit words, 16 bytes a
-thread, taken apart in registers and multiplied in float32; what stands before the product (a norm)
-and after it (a residual, an activation) is done in the same launch. Importing this file imports
-Triton.
+thread, taken apart in registers and multiplied in float32; what stands after the product (a
+residual, an activation) is done in the same launch, and the norm before it is one factor at the
+end: whoever made the vector left its gain in it and the sums of its squares beside it. Importing
+this file imports Triton.
 
 A word holds P neighbouring weights, so vectors are kept in planar order: value k of K stands at
 (k mod P) K/P + k div P, and the values that belong to a thread's words are dense again.
 
 An int8 w is read as the byte w + 128, in place: masked, it is a denormal float32 (w + 128) 2^-149,
-or 2^8 or 2^16 times that. The vector is scaled by 2^60 to meet it, and 128 times its sum is taken
-off at the end: one masking and one multiplication a weight, and no conversion.
+or 2^8 or 2^16 times that. The vector comes scaled by 2^60 to meet it (`met`), and 128 times its
+sum is taken off at the end: one masking and one multiplication a weight, and no conversion.
 
 With programmatic launch the next kernel's programs start while this one's last ones run: so no
 kernel may write, or read what another has written, before its wait.
@@ -28,12 +29,12 @@ from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 # What stands before the product ...
 PLAIN = tl.constexpr(0)
-RMS = tl.constexpr(1)  # x * gain / rms(x)
+RMS = tl.constexpr(1)  # x gain / rms(x), the division left to the end
 HEADS = tl.constexpr(2)  # (a - mean b) / deviation, head by head, from what `cell_kernel` leaves
-INPUTS = {(False, False): PLAIN, (True, False): RMS, (False, True): HEADS}
+INPUTS = {(False, False): PLAIN, (True, False): RMS, (False, True): HEADS}  # sums, stats
 # ... and after it.
 STORE = tl.constexpr(0)
-ADD = tl.constexpr(1)  # y += W x
+ADD = tl.constexpr(1)  # y += W x, and what the next norm wants of it
 SWIGLU = tl.constexpr(2)  # silu(first half of the rows) * second half
 CAP = tl.constexpr(3)  # a tanh(W x / a)
 
@@ -54,18 +55,14 @@ class Tiles:
     warps: int
 
 
-# By bytes of a weight: up to so many rows, with more rows, and for rows that are several tiles.
-# Measured on an H200 (data/experiments/decode.md).
+# By bytes of a weight: where a row is one tile, and for wider rows; measured on an H200
+# (data/experiments/decode.md).
 TILES = {
-    1: (16384, Tiles(8, 1024, 8), Tiles(4, 1024, 4), Tiles(8, 512, 4)),
-    2: (8192, Tiles(4, 2048, 8), Tiles(8, 2048, 8), Tiles(8, 512, 4)),
-    4: (8192, Tiles(4, 1024, 8), Tiles(4, 1024, 8), Tiles(4, 1024, 8)),
+    1: (Tiles(8, 1024, 8), Tiles(8, 512, 4)),
+    2: (Tiles(8, 2048, 8), Tiles(8, 512, 4)),
+    4: (Tiles(4, 1024, 8), Tiles(4, 1024, 8)),
 }
-# How launches overlap where the device can: 0 not at all, 1 a kernel waits first, 2 it loads its
-# first weights before it waits. 2 is the fastest (0.875 of the bound for 0.78 in bfloat16). On a
-# GPU it was compared in int8 only and outside a graph, so it is not the default before
-# `tests/kernels/test_decode_gpu.py` and `tests/model/test_graphs_gpu.py` have passed with it.
-PROGRAMMATIC = 1
+PROGRAMMATIC = 2  # 0 never, 1 wait first, 2 load the first weights before
 
 
 def programmatic(x: Tensor) -> int:
@@ -76,6 +73,15 @@ def programmatic(x: Tensor) -> int:
 def planar(x: Tensor, planes: int) -> Tensor:
     """The last axis in planar order."""
     return x.unflatten(-1, (-1, planes)).transpose(-1, -2).flatten(-2).contiguous()
+
+
+def met(x: Tensor, planes: int) -> Tensor:
+    """The last axis in planar order and scaled to meet the weights: what a product takes."""
+    x = planar(x.float(), planes)
+    if planes < 4:
+        return x
+    scales = torch.tensor([2.0**60, 2.0**52, 2.0**44, 2.0**60], device=x.device)
+    return (x.unflatten(-1, (4, -1)) * scales[:, None]).flatten(-2)
 
 
 @dataclass(frozen=True)
@@ -96,12 +102,31 @@ class Weights:
         scale = 0 if self.scale is None else self.scale.numel() * 4
         return self.matrix.numel() * self.matrix.element_size() + scale
 
+    @property
+    def tiles(self) -> Tiles:
+        """How a program reads it."""
+        one, many = TILES[self.matrix.element_size()]
+        return one if self.matrix.shape[1] <= one.words * self.planes else many
 
-def tiles_for(w: Weights) -> Tiles:
-    """The tiles of a matrix."""
-    rows, few, many, wide = TILES[w.matrix.element_size()]
-    tiles = few if len(w.matrix) <= rows else many
-    return tiles if w.matrix.shape[1] <= tiles.words * w.planes else wide
+
+@dataclass(frozen=True)
+class Onward:
+    """What a residual stream leaves for the norm and the product behind it.
+
+    values: (K,) float32, stream times gain, `met`; sums: (2, S) sums of the stream's squares and
+    of the values before they were scaled, one of each a program; gain: (K,) float32, planar, or
+    None for ones.
+    """
+
+    values: Tensor
+    sums: Tensor
+    gain: Tensor | None
+
+    @classmethod
+    def room(cls, width: int, programs: int, gain: Tensor | None, device: object) -> "Onward":
+        """Buffers for so many values, written by so many programs."""
+        sums = torch.zeros(2, triton.next_power_of_2(programs), device=device)
+        return cls(torch.zeros(width, device=device), sums, gain)
 
 
 def matvec(
@@ -109,32 +134,35 @@ def matvec(
     x: Tensor,
     y: Tensor,
     *,
-    gain: Tensor | None = None,
+    sums: Tensor | None = None,
     stats: Tensor | None = None,
     part: int = 1,
     eps: float = 0.0,
     gates: tuple[Tensor, Tensor] | None = None,
     output: tl.constexpr = STORE,
     cap: float = 0.0,
+    onward: Onward | None = None,
     tiles: Tiles | None = None,
 ) -> Tensor:
     """Write W applied to one vector into `y` (float32), and return it.
 
     Args:
         w: (N, K), float32, float16, bfloat16 or int8; K, and with `stats` K / H, divides by P.
-        x: (K,) float32, planar; with `stats` (2, K), the a and b of `cell_kernel`.
-        y: (N,); (N / 2,) for SWIGLU; with `gates` (N + G,). Planar for ADD and SWIGLU.
-        gain: (K,) float32, planar; x is first divided by its root mean square and multiplied by it.
+        x: (K,) float32, `met`; with `stats` (2, K), the a and b of `cell_kernel`.
+        y: (N,); (N / 2,) for SWIGLU, `met`; with `gates` (N + G,); for ADD planar.
+        sums: (2, S) those of `Onward`: x is divided by its root mean square.
         stats: (2, H, T) mean and sum of squared deviations of each part of each of H heads.
         part: values of a head in one of the T parts; the last may have fewer.
         eps: inside that root, or inside that of the heads' deviation.
-        gates: (G, K) float32 rows, planar as x is, and their (G,) biases; they follow the N rows.
+        gates: (G, K) float32 rows, planar and divided by what x was scaled by, and their (G,)
+            biases; they follow the N rows.
         output: STORE, ADD, SWIGLU or CAP.
         cap: a of CAP.
-        tiles: None takes those of the dtype.
+        onward: for ADD, written with y.
+        tiles: None takes those of the matrix.
     """
     n, k = w.matrix.shape
-    t = tiles or tiles_for(w)
+    t = tiles or w.tiles
     heads, parts = (1, 1) if stats is None else stats.shape[1:]
     words = k // heads // w.planes
     if k % (heads * w.planes):
@@ -144,13 +172,17 @@ def matvec(
     programs = triton.cdiv(n, t.rows) if output != SWIGLU else triton.cdiv(n // 2, t.rows // 2)
     extra, bias = gates or (None, None)
     few = 0 if extra is None else triton.cdiv(len(extra), GATE_ROWS.value)
+    values, left, gain = (None, None, None) if onward is None else vars(onward).values()
+    if left is not None and left.shape[1] < programs:
+        raise ValueError(f"{programs} programs leave sums; there is room for {left.shape[1]}")
     pdl = programmatic(x)
     matvec_kernel[(programs + few,)](
-        w.matrix.view(torch.int32), w.scale, x, gain, stats, y, extra, bias,
+        w.matrix.view(torch.int32), w.scale, x, sums, stats, y, extra, bias, values, left, gain,
         n, 0 if extra is None else len(extra), few, eps, cap,
         KW=words, SEGMENTS=heads, PARTS=parts, PART=part, PLANES=w.planes,
+        SUMS=1 if sums is None else sums.shape[1], LEFT=1 if left is None else left.shape[1],
         ROWS=t.rows, COLUMNS=columns, WIDTH=width, KIND=KINDS[w.matrix.dtype],
-        INPUT=INPUTS[gain is not None, stats is not None], OUTPUT=output, PDL=pdl,
+        INPUT=INPUTS[sums is not None, stats is not None], OUTPUT=output, PDL=pdl,
         num_warps=t.warps, **({"launch_pdl": True} if pdl else {}),
     )  # fmt: skip
     return y
@@ -177,7 +209,7 @@ def head_statistics(
 
 @triton.jit
 def weight_of(word, plane: tl.constexpr, KIND: tl.constexpr):
-    """One of the weights of each word, in float32; int8 as `meeting` expects it."""
+    """One of the weights of each word, in float32; int8 as the module says."""
     if KIND == FLOAT32:
         return word.to(tl.float32, bitcast=True)
     if KIND == BFLOAT16:
@@ -192,11 +224,18 @@ def weight_of(word, plane: tl.constexpr, KIND: tl.constexpr):
 
 
 @triton.jit
-def meeting(plane: tl.constexpr, KIND: tl.constexpr):
-    """What the vector is multiplied by, so that all products are 2^-89 of what they stand for."""
-    if KIND != INT8 or plane == 0 or plane == 3:
-        return 1.0 if KIND != INT8 else 1152921504606846976.0  # 2^60
-    return 4503599627370496.0 if plane == 1 else 17592186044416.0  # 2^52, 2^44
+def meeting(plane, PLANES: tl.constexpr, DOWN: tl.constexpr = 1):
+    """What a value of a plane is scaled by (DOWN -1: its inverse); int8 products are then 2^-89."""
+    first: tl.constexpr = 2.0 ** (60 * DOWN) if PLANES == 4 else 1.0
+    second: tl.constexpr = 2.0 ** (52 * DOWN) if PLANES == 4 else 1.0
+    third: tl.constexpr = 2.0 ** (44 * DOWN) if PLANES == 4 else 1.0
+    return tl.where(plane == 1, second, tl.where(plane == 2, third, first))
+
+
+@triton.jit
+def place_of(k, K, PLANES: tl.constexpr):
+    """Where value k of K stands in planar order."""
+    return k % PLANES * (K // PLANES) + k // PLANES
 
 
 @triton.jit
@@ -241,29 +280,26 @@ def first_words(
 
 @triton.jit
 def load_plane(
-    x, gain, mean, inverse, plane: tl.constexpr, at, inside,
+    x, mean, inverse, plane: tl.constexpr, at, inside,
     WORDS: tl.constexpr, PLANES: tl.constexpr, COLUMNS: tl.constexpr, WIDTH: tl.constexpr,
     INPUT: tl.constexpr,
 ):  # fmt: skip
-    """The values of x that meet one weight of each word: as they are, and as the product wants."""
-    raw = tl.load(x + plane * WORDS + at, mask=inside, other=0.0)
-    u = raw
-    if INPUT == RMS:
-        u = raw * tl.load(gain + plane * WORDS + at, mask=inside, other=0.0)
+    """The values of x that meet one weight of each word."""
+    u = tl.load(x + plane * WORDS + at, mask=inside, other=0.0)
     if INPUT == HEADS:
         b = tl.load(x + (PLANES + plane) * WORDS + at, mask=inside, other=0.0)
         shape: tl.constexpr = (COLUMNS // WIDTH, WIDTH)
-        centred = tl.reshape(raw, shape) - mean[:, None] * tl.reshape(b, shape)
+        centred = tl.reshape(u, shape) - mean[:, None] * tl.reshape(b, shape)
         u = tl.reshape(centred * inverse[:, None], (COLUMNS,))
-    return raw, u
+    return u
 
 
 @triton.jit
 def rows_times_vector(
-    w, rows, ok, x, gain, stats, eps,
+    w, rows, ok, x, sums, stats, eps,
     KW: tl.constexpr, SEGMENTS: tl.constexpr, PARTS: tl.constexpr, PART: tl.constexpr,
-    PLANES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, WIDTH: tl.constexpr,
-    KIND: tl.constexpr, INPUT: tl.constexpr, PDL: tl.constexpr,
+    PLANES: tl.constexpr, SUMS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    WIDTH: tl.constexpr, KIND: tl.constexpr, INPUT: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
     """Products (ROWS,) of rows of W with the normed vector; the next tile is always on its way."""
     together: tl.constexpr = COLUMNS // WIDTH
@@ -273,7 +309,6 @@ def rows_times_vector(
     starts = w + rows[:, None] * plane_words
     words = first_words(starts, ok, KW, SEGMENTS, COLUMNS, WIDTH, PDL)
     acc = tl.zeros((ROWS, COLUMNS // VECTOR), dtype=tl.float32)
-    squares = tl.zeros((COLUMNS,), dtype=tl.float32)
     plain = tl.zeros((COLUMNS,), dtype=tl.float32)
     for step in range(steps):
         more = ok & (step + 1 < steps)
@@ -286,33 +321,49 @@ def rows_times_vector(
                 stats, first, eps, KW * PLANES, SEGMENTS, PARTS, PART, together
             )
         for plane in tl.static_range(PLANES):
-            raw, u = load_plane(
-                x, gain, mean, inverse, plane, at, inside,
-                plane_words, PLANES, COLUMNS, WIDTH, INPUT,
-            )  # fmt: skip
-            if INPUT == RMS:
-                squares += raw * raw
-            if KIND == INT8:
-                plain += u
-                u *= meeting(plane, KIND)
+            u = load_plane(
+                x, mean, inverse, plane, at, inside, plane_words, PLANES, COLUMNS, WIDTH, INPUT
+            )
+            if KIND == INT8 and INPUT != RMS:
+                plain += u * meeting(plane, PLANES, -1)
             product = weight_of(words, plane, KIND) * u[None, :]
             # Sums within a thread only: the words of one load are neighbours.
             acc += tl.sum(tl.reshape(product, (ROWS, COLUMNS // VECTOR, VECTOR)), axis=2)
         words = following
     total = tl.sum(acc, axis=1)
     if KIND == INT8:
-        total = total * 618970019642690137449562112.0 - 128.0 * tl.sum(plain, axis=0)  # 2^89
+        total *= 2.0**89
+        if INPUT != RMS:
+            total -= 128.0 * tl.sum(plain, axis=0)
+        else:
+            total -= 128.0 * tl.sum(tl.load(sums + SUMS + tl.arange(0, SUMS)), axis=0)
     if INPUT == RMS:
-        total *= tl.rsqrt(tl.sum(squares, axis=0) / (plane_words * PLANES) + eps)
+        squares = tl.sum(tl.load(sums + tl.arange(0, SUMS)), axis=0)
+        total *= tl.rsqrt(squares / (plane_words * PLANES) + eps)
     return total
 
 
 @triton.jit
+def leave(
+    stream, place, ok, values, left, gain, program, N, PLANES: tl.constexpr, LEFT: tl.constexpr
+):  # fmt: skip
+    """Write what `Onward` holds of some of the stream's N values."""
+    value = stream
+    if gain is not None:
+        value = stream * tl.load(gain + place, mask=ok, other=0.0)
+    scale = meeting(place // (N // PLANES), PLANES)
+    tl.store(values + place, value * scale, mask=ok)
+    tl.store(left + program, tl.sum(tl.where(ok, stream * stream, 0.0), axis=0))
+    tl.store(left + LEFT + program, tl.sum(tl.where(ok, value, 0.0), axis=0))
+
+
+@triton.jit
 def matvec_kernel(
-    w, scale, x, gain, stats, y, extra, bias,
+    w, scale, x, sums, stats, y, extra, bias, values, left, gain,
     N, EXTRA_ROWS, EXTRA_PROGRAMS, eps, cap,
     KW: tl.constexpr, SEGMENTS: tl.constexpr, PARTS: tl.constexpr, PART: tl.constexpr,
-    PLANES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, WIDTH: tl.constexpr,
+    PLANES: tl.constexpr, SUMS: tl.constexpr, LEFT: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, WIDTH: tl.constexpr,
     KIND: tl.constexpr, INPUT: tl.constexpr, OUTPUT: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
     """ROWS rows of W a program; where there are gates, the first programs do their rows."""
@@ -322,8 +373,8 @@ def matvec_kernel(
             rows = program * GATE_ROWS + tl.arange(0, GATE_ROWS)
             ok = rows < EXTRA_ROWS
             total = rows_times_vector(
-                extra, rows, ok, x, gain, stats, eps, KW * PLANES, 1, PARTS, PART, 1,
-                GATE_ROWS, COLUMNS, COLUMNS, FLOAT32, INPUT, PDL,
+                extra, rows, ok, x, sums, stats, eps, KW * PLANES, 1, PARTS, PART, 1,
+                SUMS, GATE_ROWS, COLUMNS, COLUMNS, FLOAT32, INPUT, PDL,
             )  # fmt: skip
             total += tl.load(bias + rows, mask=ok, other=0.0)
             tl.store(y + N + rows, total, mask=ok)
@@ -338,8 +389,8 @@ def matvec_kernel(
         rows = program * ROWS + local
         ok = rows < N
     total = rows_times_vector(
-        w, rows.to(tl.int64), ok, x, gain, stats, eps, KW, SEGMENTS, PARTS, PART, PLANES,
-        ROWS, COLUMNS, WIDTH, KIND, INPUT, PDL,
+        w, rows.to(tl.int64), ok, x, sums, stats, eps, KW, SEGMENTS, PARTS, PART, PLANES,
+        SUMS, ROWS, COLUMNS, WIDTH, KIND, INPUT, PDL,
     )  # fmt: skip
     if scale is not None:
         total *= tl.load(scale + rows, mask=ok, other=0.0)
@@ -348,11 +399,14 @@ def matvec_kernel(
         first = tl.arange(0, 2)[:, None] == 0
         gate, up = tl.sum(tl.where(first, pair, 0.0), 0), tl.sum(tl.where(first, 0.0, pair), 0)
         rows = program * half + tl.arange(0, half)
-        place = rows % PLANES * (N // 2 // PLANES) + rows // PLANES
-        tl.store(y + place, gate * tl.sigmoid(gate) * up, mask=rows < N // 2)
+        inner = gate * tl.sigmoid(gate) * up * meeting(rows % PLANES, PLANES)
+        tl.store(y + place_of(rows, N // 2, PLANES), inner, mask=rows < N // 2)
     elif OUTPUT == ADD:
-        y += rows % PLANES * (N // PLANES) + rows // PLANES
-        tl.store(y, total + tl.load(y, mask=ok, other=0.0), mask=ok)
+        place = place_of(rows, N, PLANES)
+        stream = total + tl.load(y + place, mask=ok, other=0.0)
+        tl.store(y + place, stream, mask=ok)
+        if values is not None:
+            leave(stream, place, ok, values, left, gain, program, N, PLANES, LEFT)
     else:
         if OUTPUT == CAP:
             total = cap * (2.0 * tl.sigmoid(2.0 * total / cap) - 1.0)

@@ -74,36 +74,43 @@ def gates_of(
     batch, tokens, width = x.shape
     weight, bias = gates
     out = torch.empty(len(bias), batch, tokens, device=x.device)
-    gates_kernel[(triton.cdiv(batch * tokens, 16),)](
+    rows = 1 if batch * tokens <= 256 else 4
+    gates_kernel[(triton.cdiv(batch * tokens, rows),)](
         x, gain, weight, bias, lengths, out, batch * tokens, tokens, len(bias), eps, cap or 0.0,
-        E=width, GATES=max(16, triton.next_power_of_2(len(bias))), CAPPED=cap is not None,
-        num_warps=4, num_stages=3,
+        E=width, ROWS=rows, GATES=triton.next_power_of_2(len(bias)), COLUMNS=GATE_COLUMNS // rows,
+        CAPPED=cap is not None, num_warps=8,
     )  # fmt: skip
     i, f = out.view(2, -1, batch, tokens).transpose(1, 2)
     return i, f
 
 
+GATE_COLUMNS = 1024  # of one row that are read at once, fewer of several rows
+
+
 @triton.jit(do_not_specialize=["R", "S"])
 def gates_kernel(
     x, gain, weight, bias, lengths, out, R, S, G, eps, cap,
-    E: tl.constexpr, GATES: tl.constexpr, CAPPED: tl.constexpr,
+    E: tl.constexpr, ROWS: tl.constexpr, GATES: tl.constexpr, COLUMNS: tl.constexpr,
+    CAPPED: tl.constexpr,
 ):  # fmt: skip
-    """All gates of 16 tokens a program; the norm's root is a factor of the sum."""
-    rows, gates = tl.program_id(0) * 16 + tl.arange(0, 16), tl.arange(0, GATES)
+    """All gates of ROWS tokens a program; the norm's root is a factor of the sum."""
+    rows, gates = tl.program_id(0) * ROWS + tl.arange(0, ROWS), tl.arange(0, GATES)
     ok, real = rows < R, gates < G
     start = x + rows.to(tl.int64)[:, None] * E
-    acc = tl.zeros((16, GATES), dtype=tl.float32)
-    squares = tl.zeros((16,), dtype=tl.float32)
-    for first in range(0, E, 128):
-        at = first + tl.arange(0, 128)
+    # Sums within a thread only, until the end.
+    acc = tl.zeros((ROWS, GATES, COLUMNS // 4), dtype=tl.float32)
+    squares = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)
+    for first in range(0, E, COLUMNS):
+        at = first + tl.arange(0, COLUMNS)
         inside = at < E
         u = tl.load(start + at[None, :], mask=ok[:, None] & inside[None, :], other=0.0)
-        squares += tl.sum(u * u, axis=1)
+        squares += u * u
         u *= tl.load(gain + at, mask=inside, other=0.0)[None, :]
-        mask = real[None, :] & inside[:, None]
-        w = tl.load(weight + gates[None, :] * E + at[:, None], mask=mask, other=0.0)
-        acc = tl.dot(u, w, acc, input_precision="tf32x3")
-    y = acc * tl.rsqrt(squares / E + eps)[:, None]
+        mask = real[:, None] & inside[None, :]
+        w = tl.load(weight + gates[:, None] * E + at[None, :], mask=mask, other=0.0)
+        product = tl.reshape(u[:, None, :] * w[None, :, :], (ROWS, GATES, COLUMNS // 4, 4))
+        acc += tl.sum(product, axis=3)
+    y = tl.sum(acc, axis=2) * tl.rsqrt(tl.sum(squares, axis=1) / E + eps)[:, None]
     y += tl.load(bias + gates, mask=real, other=0.0)[None, :]
     if CAPPED:
         y = cap * (2.0 * tl.sigmoid(2.0 * y / cap) - 1.0)
@@ -201,8 +208,8 @@ def int8_matmul_kernel(x, matrix, scale, y, R, N, K: tl.constexpr, ROWS: tl.cons
     outs, rows = tl.program_id(0) * 32 + tl.arange(0, 32), tl.arange(0, ROWS)
     starts = matrix + outs.to(tl.int64)[:, None] * K
     acc = tl.zeros((32, ROWS), dtype=tl.float32)
-    for first in range(0, K, 128):
-        at = first + tl.arange(0, 128)
+    for first in range(0, K, 256):
+        at = first + tl.arange(0, 256)
         inside = at < K
         mask = (outs < N)[:, None] & inside[None, :]
         w = tl.load(starts + at[None, :], mask=mask, other=0)

@@ -27,7 +27,7 @@ class DecodeStep:
     """
 
     def __init__(self, fused: Fused, batch: int = 1) -> None:
-        from app.kernels.triton_decode import CellBuffers, tile_width
+        from app.kernels.triton_decode import CellBuffers, pick_room, tile_width
 
         self.fused, self.batch = fused, batch
         c, device = fused.config, fused.device
@@ -44,6 +44,20 @@ class DecodeStep:
         self._heads, self._inner = new(2, c.v_width), new(c.ffn_dim)
         self._stats = new(2, c.num_heads, 1 << (tiles - 1).bit_length())
         self._h = new(batch, c.num_heads, c.v_head_dim)
+        self._best = pick_room(batch, c.vocab_size, device)
+        self._values = new(c.embedding_dim)
+        self._sums = {
+            name: new(2, 1 << (programs - 1).bit_length())
+            for name, programs in self._programs().items()
+        }
+
+    def _programs(self) -> dict[str, int]:
+        """How many programs leave sums of the residual stream, by what changes it."""
+        from app.kernels.triton_decode import EMBED_TILE
+
+        width, block = self.fused.config.embedding_dim, self.fused.blocks[0]
+        out, down = (-(-width // w.tiles.rows) for w in (block.out, block.down))
+        return {"embed": -(-width // EMBED_TILE), "out": out, "down": down}
 
     def load(self, state: ModelState) -> None:
         """Take over a state of as many rows."""
@@ -58,35 +72,44 @@ class DecodeStep:
         """Read `tokens`; leaves the logits after them, the state there, and the next tokens."""
         from app.kernels.triton_decode import embed, pick
 
-        one = self.batch == 1
-        embed(self.tokens, self.fused.embedding, self._x, self.fused.head.planes if one else 1)
-        (self._one_row if one else self._many_rows)()
-        pick(self.logits, self.tokens, self.draw, self.seed)
+        if self.batch == 1:
+            self._one_row()
+        else:
+            embed(self.tokens, self.fused.embedding, self._x)
+            self._many_rows()
+        pick(self.logits, self.tokens, self.draw, self.seed, self._best)
 
     def _one_row(self) -> None:
-        from app.kernels.triton_decode import cell
-        from app.kernels.triton_matvec import ADD, CAP, STORE, SWIGLU, matvec
+        from app.kernels.triton_decode import cell, embed
+        from app.kernels.triton_matvec import ADD, CAP, STORE, SWIGLU, Onward, matvec
 
-        c, x, fused = self.fused.config, self._x[0], self.fused
+        c, fused, x, values = self.fused.config, self.fused, self._x[0], self._values
         wide = 2 * (c.qk_width + c.v_width)
         rows, gates = self._rows[None, :wide], self._rows[None, wide:]
         rms, norm = {"eps": c.norm_eps}, {"stats": self._stats, "part": self._part}
-        for block, state in zip(fused.blocks, self.cells):
-            gain, gates_weight, gain_ffn = block.planar
+        gains = [block.planar[0] for block in fused.blocks[1:]] + [fused.planar_norm]
+        sums = self._sums["embed"]
+        first = Onward(values, sums, fused.blocks[0].planar[0])
+        embed(self.tokens, fused.embedding, self._x, fused.head.planes, first)
+        for block, state, gain in zip(fused.blocks, self.cells, gains):
+            _, gates_weight, gain_ffn = block.planar
             matvec(
-                block.projections, x, self._rows, gain=gain, gates=(gates_weight, block.gates[1]),
-                **rms,
+                block.projections, values, self._rows, sums=sums,
+                gates=(gates_weight, block.gates[1]), **rms,
             )  # fmt: skip
             cell(
                 rows, gates, state, self._heads, eps=c.eps, cap=c.gate_soft_cap,
                 gain=block.norm_heads, stats=self._stats, planes=block.out.planes,
             )  # fmt: skip
-            matvec(block.out, self._heads, x, output=ADD, **norm, **rms)
-            matvec(block.up, x, self._inner, gain=gain_ffn, output=SWIGLU, **rms)
-            matvec(block.down, self._inner, x, output=ADD)
+            between = Onward(values, self._sums["out"], gain_ffn)
+            matvec(block.out, self._heads, x, output=ADD, onward=between, **norm, **rms)
+            matvec(block.up, values, self._inner, sums=between.sums, output=SWIGLU, **rms)
+            sums = self._sums["down"]
+            matvec(block.down, self._inner, x, output=ADD, onward=Onward(values, sums, gain))
         cap = c.output_logit_soft_cap
         output, cap = (STORE, 0.0) if cap is None else (CAP, cap)
-        matvec(fused.head, x, self.logits[0], gain=fused.planar_norm, output=output, cap=cap, **rms)
+        sums = None if fused.norm is None else sums
+        matvec(fused.head, values, self.logits[0], sums=sums, output=output, cap=cap, **rms)
 
     def _many_rows(self) -> None:
         from app.kernels.triton_decode import cell
@@ -112,12 +135,15 @@ class PlainStep:
     """The same interface over the model's own step, for any architecture."""
 
     def __init__(self, model: XLSTM, batch: int = 1) -> None:
+        from app.kernels.triton_decode import pick_room
+
         self._model, self.batch = weakref.ref(model), batch
         new = functools.partial(torch.zeros, device=model.device)
         self.tokens = new(batch, dtype=torch.long)
         self.logits = new(batch, model.config.vocab_size, dtype=wide(model.dtype))
         self.draw, self.seed = new(1), new(2, dtype=torch.long)
         self._state = model.zero_state(batch).apply(torch.clone)
+        self._best = pick_room(batch, model.config.vocab_size, model.device)
 
     def load(self, state: ModelState) -> None:
         """Take over a state of as many rows."""
@@ -136,4 +162,4 @@ class PlainStep:
         logits, state = self._model()(self.tokens[:, None], self._state, last_only=True)
         self.load(state)
         self.logits.copy_(logits)
-        pick(logits.float(), self.tokens, self.draw, self.seed)
+        pick(logits.float(), self.tokens, self.draw, self.seed, self._best)

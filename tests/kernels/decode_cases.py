@@ -8,8 +8,18 @@ import torch.nn.functional as F
 from tests.kernels.close import assert_close, carried
 
 from app.kernels import State, mlstm_step
-from app.kernels.triton_decode import CellBuffers, cell, embed, pick, tile_width
-from app.kernels.triton_matvec import ADD, CAP, SWIGLU, Tiles, Weights, matvec, planar
+from app.kernels.triton_decode import CellBuffers, cell, embed, pick, pick_room, tile_width
+from app.kernels.triton_matvec import (
+    ADD,
+    CAP,
+    SWIGLU,
+    Onward,
+    Tiles,
+    Weights,
+    matvec,
+    met,
+    planar,
+)
 from app.kernels.triton_rows import add_norm, gates_of, head_norm_gate, int8_matmul, silu_product
 
 EPS = 1e-6
@@ -32,46 +42,52 @@ def weights(n, k, dtype, device):
     return Weights(w.to(dtype)), w.to(dtype).double()
 
 
-def natural(y, planes):
-    """The inverse of `planar`: value k stands at (k mod P) K/P + k div P."""
+def natural(y, planes, scaled=False):
+    """The inverse of `planar`, and of `met`: value k stands at (k mod P) K/P + k div P."""
     k = torch.arange(y.shape[-1], device=y.device)
-    return y[..., k % planes * (y.shape[-1] // planes) + k // planes]
+    y = y[..., k % planes * (y.shape[-1] // planes) + k // planes].double()
+    powers = torch.tensor([60, 52, 44, 60] if planes == 4 and scaled else [0], device=y.device)
+    return y / 2.0 ** powers[k % len(powers)].double()
 
 
 def products_equal_torch(n, k, dtype, device, tiles=None):
     """Plain, added to what is there, gated, capped."""
     w, exact = weights(n, k, dtype, device)
-    x = draw(k, device=device, seed=1)
-    want, flat = exact @ x.double(), planar(x, w.planes)
+    x, p = draw(k, device=device, seed=1), w.planes
+    want, flat = exact @ x.double(), met(x, p)
+    assert_close("met", natural(flat, p, scaled=True), x.double(), 0)
     y = torch.full((n,), 9.0, device=device)
     assert_close("store", matvec(w, flat, y, tiles=tiles), want, LIMIT)
-    before = draw(n, device=device, seed=2)
-    y = planar(before.clone(), w.planes)
-    matvec(w, flat, y, output=ADD, tiles=tiles)
-    assert_close("add", natural(y, w.planes), want + before.double(), LIMIT)
     y = torch.full((n // 2,), 9.0, device=device)
     matvec(w, flat, y, output=SWIGLU, tiles=tiles)
     gated = F.silu(want[: n // 2]) * want[n // 2 :]
-    assert_close("swiglu", natural(y, w.planes), gated, 4 * LIMIT)
+    assert_close("swiglu", natural(y, p, scaled=True), gated, 4 * LIMIT)
     y = torch.full((n,), 9.0, device=device)
     matvec(w, flat, y, output=CAP, cap=5.0, tiles=tiles)
     assert_close("cap", y, 5 * torch.tanh(want / 5), LIMIT)
 
 
-def normed_products_equal_torch(n, k, dtype, device, tiles=None):
-    """Behind a root-mean-square norm, with gates after the rows; nothing beyond them is written."""
+def streams_equal_torch(n, k, dtype, device, tiles=None):
+    """Added to a stream, which goes on behind its norm to rows and gates, and none is missed."""
     w, exact = weights(n, k, dtype, device)
-    x, gain = draw(k, device=device, seed=1), 1 + 0.1 * draw(k, device=device, seed=2)
-    gates, bias = draw(6, k, device=device, seed=3), draw(6, device=device, seed=4)
-    y, p = torch.full((n + 7,), 9.0, device=device), w.planes
-    matvec(
-        w, planar(x, p), y, gain=planar(gain, p), eps=EPS, gates=(planar(gates, p), bias),
-        tiles=tiles,
-    )  # fmt: skip
-    normed = F.rms_norm(x.double(), (k,), gain.double(), EPS)
-    want = torch.cat([exact @ normed, gates.double() @ normed + bias.double()])
-    assert_close("rows and gates", y[:-1], want, LIMIT)
-    assert y[-1] == 9.0
+    behind, exact_behind = weights(10, n, dtype, device)
+    x, before = draw(k, device=device, seed=1), draw(n, device=device, seed=2)
+    gain, p = 1 + 0.1 * draw(n, device=device, seed=3), w.planes
+    gates, bias = draw(6, n, device=device, seed=4), draw(6, device=device, seed=5)
+    stream = before.double() + exact @ x.double()
+    normed = F.rms_norm(stream, (n,), gain.double(), EPS)
+    want = torch.cat([exact_behind @ normed, gates.double() @ normed + bias.double()])
+
+    y = planar(before.clone(), p)
+    programs = -(-n // (tiles or w.tiles).rows)
+    onward = Onward.room(n, programs, planar(gain, p), device)
+    matvec(w, met(x, p), y, output=ADD, onward=onward, tiles=tiles)
+    assert_close("stream", natural(y, p), stream, LIMIT)
+    unmet = planar(gates, p) / met(torch.ones(n, device=device), p)
+    out = torch.full((17,), 9.0, device=device)
+    matvec(behind, onward.values, out, sums=onward.sums, eps=EPS, gates=(unmet, bias), tiles=tiles)
+    assert_close("rows and gates", out[:-1], want, 2 * LIMIT)
+    assert out[-1] == 9.0
 
 
 def cell_equals_native(batch, heads, dk, dv, device, cap=15.0, steps=3):
@@ -124,14 +140,14 @@ def heads_equal_torch(heads, dk, dv, dtype, device, tiles=None):
     assert_close("out", y, exact @ (normed * torch.sigmoid(parts[3].double().flatten())), 2e-5)
 
 
-def picks_are_the_likeliest(device, vocabulary=70):
+def picks_are_the_likeliest(device, vocabulary=3000):
     """Greedy: the first of the largest; no logit that is finite gives -1."""
     logits = draw(4, vocabulary, device=device)
-    logits[1, 5] = logits[1, 60] = 9.0
+    logits[1, 5] = logits[1, 2900] = 9.0
     logits[2, 3] = torch.nan
     logits[3, 7] = torch.inf
     tokens, seed = (torch.zeros(n, dtype=torch.long, device=device) for n in (4, 2))
-    pick(logits, tokens, torch.zeros(1, device=device), seed)
+    pick(logits, tokens, torch.zeros(1, device=device), seed, pick_room(4, vocabulary, device))
     assert tokens.tolist() == [int(logits[0].argmax()), 5, -1, -1]
 
 
@@ -139,13 +155,13 @@ def picks_follow_the_softmax(device, count):
     """Drawn at temperature 1/2: shares near softmax(2 logits), and the seed repeats them."""
     logits = torch.log(torch.tensor([[0.1, 0.2, 0.3, 0.4, 0.0]], device=device))
     want = torch.tensor([0.01, 0.04, 0.09, 0.16, 0.0]) / 0.3
-    draws = []
+    draws, best = [], pick_room(1, 5, device)
     for _ in range(2):
         tokens = torch.zeros(1, dtype=torch.long, device=device)
         seed = torch.tensor([11, 0], device=device)
         halved, seen = torch.full((1,), 2.0, device=device), []
         for _ in range(count):
-            pick(logits, tokens, halved, seed)
+            pick(logits, tokens, halved, seed, best)
             seen.append(int(tokens))
         draws.append(seen)
         assert seed.tolist() == [11, count]

@@ -32,8 +32,8 @@ def test_products_equal_torch(n, k, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("n, k", WIDE)
-def test_normed_products_equal_torch(n, k, dtype):
-    cases.normed_products_equal_torch(n, k, dtype, GPU)
+def test_streams_equal_torch(n, k, dtype):
+    cases.streams_equal_torch(n, k, dtype, GPU)
 
 
 @pytest.mark.parametrize(
