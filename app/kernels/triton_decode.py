@@ -15,7 +15,7 @@ from torch import Tensor
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from app.kernels.state import LARGEST_I, LOWEST_M, State
-from app.kernels.triton_matvec import Onward, Weights, leave, meeting, place_of, programmatic
+from app.kernels.triton_matvec import Onward, Weights, leave, place_of, programmatic
 from app.kernels.triton_step import log_sigmoid
 
 LOWEST = tl.constexpr(LOWEST_M)
@@ -77,7 +77,7 @@ def cell(
         rows: (B, 2 H Dk + 2 H Dv) q, k, v and output gate of each row, any float dtype.
         gates: (B, 2 H) float32 pre-activations of i and of f, before the cap.
         state: before the token, then after it.
-        out: (B, H, Dv) float32 for h; with `stats` (2, H Dv) for a and b, `met`.
+        out: (B, H, Dv) float32 for h; with `stats` (2, H Dv) for a and b, planar.
         eps: added to the denominator.
         cap: of the gates; None is none.
         gain: (H Dv,) float32 weight of the norm of the heads.
@@ -153,9 +153,8 @@ def cell_kernel(
         o = tl.load(rows + H * DV + at_v, mask=in_v, other=0.0).to(tl.float32)
         b = tl.load(gain + head * DV + at_v, mask=in_v, other=0.0) * tl.sigmoid(o)
         place = place_of(head * DV + at_v, H * DV, PLANES)
-        scale = meeting((head * DV + at_v) % PLANES, PLANES)
-        tl.store(out + place, h * b * scale, mask=in_v)
-        tl.store(out + H * DV + place, b * scale, mask=in_v)
+        tl.store(out + place, h * b, mask=in_v)
+        tl.store(out + H * DV + place, b, mask=in_v)
         mean = tl.sum(h, axis=0) / tl.minimum(DV - tile * TILE_V, TILE_V)
         away = tl.where(in_v, h - mean, 0.0)
         tl.store(stats + head * PARTS + tile, mean)
@@ -176,14 +175,14 @@ def embed(
     values, left, gain = (None, None, None) if onward is None else vars(onward).values()
     embed_kernel[(len(tokens), triton.cdiv(width, EMBED_TILE))](
         tokens, table.matrix, table.scale, x, values, left, gain, width,
-        PLANES=planes, LEFT=1 if left is None else left.shape[1], TILE=EMBED_TILE,
+        PLANES=planes, TILE=EMBED_TILE,
     )  # fmt: skip
 
 
 @triton.jit
 def embed_kernel(
     tokens, table, scale, x, values, left, gain, E,
-    PLANES: tl.constexpr, LEFT: tl.constexpr, TILE: tl.constexpr,
+    PLANES: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
     """One tile of one row. Launched plainly: a new step begins when the last one has ended."""
     row, at = tl.program_id(0).to(tl.int64), tl.program_id(1) * TILE + tl.arange(0, TILE)
@@ -195,7 +194,7 @@ def embed_kernel(
     place = place_of(at, E, PLANES)
     tl.store(x + row * E + place, y, mask=ok)
     if values is not None:
-        leave(y, place, ok, values, left, gain, tl.program_id(1), E, PLANES, LEFT)
+        leave(y, place, ok, values, left, gain, tl.program_id(1))
 
 
 PICK_TILE = 1024

@@ -9,9 +9,7 @@ this file imports Triton.
 A word holds P neighbouring weights, so vectors are kept in planar order: value k of K stands at
 (k mod P) K/P + k div P, and the values that belong to a thread's words are dense again.
 
-An int8 w is read as the byte w + 128, in place: masked, it is a denormal float32 (w + 128) 2^-149,
-or 2^8 or 2^16 times that. The vector comes scaled by 2^60 to meet it (`met`), and 128 times its
-sum is taken off at the end: one masking and one multiplication a weight, and no conversion.
+int8 weights are multiplied as `triton_digits` says.
 
 With programmatic launch the next kernel's programs start while this one's last ones run: so no
 kernel may write, or read what another has written, before its wait.
@@ -27,11 +25,13 @@ import triton.language as tl
 from torch import Tensor
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
+from app.kernels.triton_digits import int8_products
+
 # What stands before the product ...
 PLAIN = tl.constexpr(0)
 RMS = tl.constexpr(1)  # x gain / rms(x), the division left to the end
 HEADS = tl.constexpr(2)  # (a - mean b) / deviation, head by head, from what `cell_kernel` leaves
-INPUTS = {(False, False): PLAIN, (True, False): RMS, (False, True): HEADS}  # sums, stats
+INPUTS = {(False, False): PLAIN, (True, False): RMS, (False, True): HEADS}  # squares, stats
 # ... and after it.
 STORE = tl.constexpr(0)
 ADD = tl.constexpr(1)  # y += W x, and what the next norm wants of it
@@ -75,15 +75,6 @@ def planar(x: Tensor, planes: int) -> Tensor:
     return x.unflatten(-1, (-1, planes)).transpose(-1, -2).flatten(-2).contiguous()
 
 
-def met(x: Tensor, planes: int) -> Tensor:
-    """The last axis in planar order and scaled to meet the weights: what a product takes."""
-    x = planar(x.float(), planes)
-    if planes < 4:
-        return x
-    scales = torch.tensor([2.0**60, 2.0**52, 2.0**44, 2.0**60], device=x.device)
-    return (x.unflatten(-1, (4, -1)) * scales[:, None]).flatten(-2)
-
-
 @dataclass(frozen=True)
 class Weights:
     """A matrix (N, K) and, where it is int8, the float32 scale of each row."""
@@ -113,20 +104,19 @@ class Weights:
 class Onward:
     """What a residual stream leaves for the norm and the product behind it.
 
-    values: (K,) float32, stream times gain, `met`; sums: (2, S) sums of the stream's squares and
-    of the values before they were scaled, one of each a program; gain: (K,) float32, planar, or
-    None for ones.
+    values: (K,) float32, planar, stream times gain; squares: (S,) sums of the stream's squares, one
+    a program; gain: (K,) float32, planar, or None for ones.
     """
 
     values: Tensor
-    sums: Tensor
+    squares: Tensor
     gain: Tensor | None
 
     @classmethod
     def room(cls, width: int, programs: int, gain: Tensor | None, device: object) -> "Onward":
         """Buffers for so many values, written by so many programs."""
-        sums = torch.zeros(2, triton.next_power_of_2(programs), device=device)
-        return cls(torch.zeros(width, device=device), sums, gain)
+        squares = torch.zeros(triton.next_power_of_2(programs), device=device)
+        return cls(torch.zeros(width, device=device), squares, gain)
 
 
 def matvec(
@@ -134,7 +124,7 @@ def matvec(
     x: Tensor,
     y: Tensor,
     *,
-    sums: Tensor | None = None,
+    squares: Tensor | None = None,
     stats: Tensor | None = None,
     part: int = 1,
     eps: float = 0.0,
@@ -148,14 +138,13 @@ def matvec(
 
     Args:
         w: (N, K), float32, float16, bfloat16 or int8; K, and with `stats` K / H, divides by P.
-        x: (K,) float32, `met`; with `stats` (2, K), the a and b of `cell_kernel`.
-        y: (N,); (N / 2,) for SWIGLU, `met`; with `gates` (N + G,); for ADD planar.
-        sums: (2, S) those of `Onward`: x is divided by its root mean square.
+        x: (K,) float32, planar; with `stats` (2, K), the a and b of `cell_kernel`.
+        y: (N,); (N / 2,) for SWIGLU; with `gates` (N + G,). Planar for ADD and SWIGLU.
+        squares: (S,) those of `Onward`: x is divided by the stream's root mean square.
         stats: (2, H, T) mean and sum of squared deviations of each part of each of H heads.
         part: values of a head in one of the T parts; the last may have fewer.
         eps: inside that root, or inside that of the heads' deviation.
-        gates: (G, K) float32 rows, planar and divided by what x was scaled by, and their (G,)
-            biases; they follow the N rows.
+        gates: (G, K) float32 rows, planar as x is, and their (G,) biases; they follow the N rows.
         output: STORE, ADD, SWIGLU or CAP.
         cap: a of CAP.
         onward: for ADD, written with y.
@@ -173,16 +162,16 @@ def matvec(
     extra, bias = gates or (None, None)
     few = 0 if extra is None else triton.cdiv(len(extra), GATE_ROWS.value)
     values, left, gain = (None, None, None) if onward is None else vars(onward).values()
-    if left is not None and left.shape[1] < programs:
-        raise ValueError(f"{programs} programs leave sums; there is room for {left.shape[1]}")
+    if left is not None and len(left) < programs:
+        raise ValueError(f"{programs} programs leave sums; there is room for {len(left)}")
     pdl = programmatic(x)
     matvec_kernel[(programs + few,)](
-        w.matrix.view(torch.int32), w.scale, x, sums, stats, y, extra, bias, values, left, gain,
+        w.matrix.view(torch.int32), w.scale, x, squares, stats, y, extra, bias, values, left, gain,
         n, 0 if extra is None else len(extra), few, eps, cap,
         KW=words, SEGMENTS=heads, PARTS=parts, PART=part, PLANES=w.planes,
-        SUMS=1 if sums is None else sums.shape[1], LEFT=1 if left is None else left.shape[1],
+        SUMS=1 if squares is None else len(squares),
         ROWS=t.rows, COLUMNS=columns, WIDTH=width, KIND=KINDS[w.matrix.dtype],
-        INPUT=INPUTS[sums is not None, stats is not None], OUTPUT=output, PDL=pdl,
+        INPUT=INPUTS[squares is not None, stats is not None], OUTPUT=output, PDL=pdl,
         num_warps=t.warps, **({"launch_pdl": True} if pdl else {}),
     )  # fmt: skip
     return y
@@ -209,7 +198,7 @@ def head_statistics(
 
 @triton.jit
 def weight_of(word, plane: tl.constexpr, KIND: tl.constexpr):
-    """One of the weights of each word, in float32; int8 as the module says."""
+    """One of the weights of each word, in float32."""
     if KIND == FLOAT32:
         return word.to(tl.float32, bitcast=True)
     if KIND == BFLOAT16:
@@ -218,18 +207,6 @@ def weight_of(word, plane: tl.constexpr, KIND: tl.constexpr):
     if KIND == FLOAT16:
         half = (word >> (16 * plane)).to(tl.int16)
         return half.to(tl.float16, bitcast=True).to(tl.float32)
-    byte = word.to(tl.uint32, bitcast=True) ^ 0x80808080
-    byte = byte >> 24 if plane == 3 else byte & (0xFF << (8 * plane))
-    return byte.to(tl.float32, bitcast=True)
-
-
-@triton.jit
-def meeting(plane, PLANES: tl.constexpr, DOWN: tl.constexpr = 1):
-    """What a value of a plane is scaled by (DOWN -1: its inverse); int8 products are then 2^-89."""
-    first: tl.constexpr = 2.0 ** (60 * DOWN) if PLANES == 4 else 1.0
-    second: tl.constexpr = 2.0 ** (52 * DOWN) if PLANES == 4 else 1.0
-    third: tl.constexpr = 2.0 ** (44 * DOWN) if PLANES == 4 else 1.0
-    return tl.where(plane == 1, second, tl.where(plane == 2, third, first))
 
 
 @triton.jit
@@ -296,7 +273,7 @@ def load_plane(
 
 @triton.jit
 def rows_times_vector(
-    w, rows, ok, x, sums, stats, eps,
+    w, rows, ok, x, squares, stats, eps,
     KW: tl.constexpr, SEGMENTS: tl.constexpr, PARTS: tl.constexpr, PART: tl.constexpr,
     PLANES: tl.constexpr, SUMS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     WIDTH: tl.constexpr, KIND: tl.constexpr, INPUT: tl.constexpr, PDL: tl.constexpr,
@@ -309,7 +286,6 @@ def rows_times_vector(
     starts = w + rows[:, None] * plane_words
     words = first_words(starts, ok, KW, SEGMENTS, COLUMNS, WIDTH, PDL)
     acc = tl.zeros((ROWS, COLUMNS // VECTOR), dtype=tl.float32)
-    plain = tl.zeros((COLUMNS,), dtype=tl.float32)
     for step in range(steps):
         more = ok & (step + 1 < steps)
         following = load_words(starts, more, step + 1, KW, SEGMENTS, COLUMNS, WIDTH)
@@ -320,49 +296,45 @@ def rows_times_vector(
             mean, inverse = head_statistics(
                 stats, first, eps, KW * PLANES, SEGMENTS, PARTS, PART, together
             )
-        for plane in tl.static_range(PLANES):
-            u = load_plane(
-                x, mean, inverse, plane, at, inside, plane_words, PLANES, COLUMNS, WIDTH, INPUT
-            )
-            if KIND == INT8 and INPUT != RMS:
-                plain += u * meeting(plane, PLANES, -1)
-            product = weight_of(words, plane, KIND) * u[None, :]
-            # Sums within a thread only: the words of one load are neighbours.
-            acc += tl.sum(tl.reshape(product, (ROWS, COLUMNS // VECTOR, VECTOR)), axis=2)
+        if KIND == INT8:
+            u = ()
+            for plane in tl.static_range(PLANES):
+                u = u + (load_plane(
+                    x, mean, inverse, plane, at, inside, plane_words, PLANES, COLUMNS, WIDTH, INPUT
+                ),)  # fmt: skip
+            acc += int8_products(words, u[0], u[1], u[2], u[3], ROWS, COLUMNS)
+        else:
+            for plane in tl.static_range(PLANES):
+                u = load_plane(
+                    x, mean, inverse, plane, at, inside, plane_words, PLANES, COLUMNS, WIDTH, INPUT
+                )
+                product = weight_of(words, plane, KIND) * u[None, :]
+                # Sums within a thread only: the words of one load are neighbours.
+                acc += tl.sum(tl.reshape(product, (ROWS, COLUMNS // VECTOR, VECTOR)), axis=2)
         words = following
     total = tl.sum(acc, axis=1)
-    if KIND == INT8:
-        total *= 2.0**89
-        if INPUT != RMS:
-            total -= 128.0 * tl.sum(plain, axis=0)
-        else:
-            total -= 128.0 * tl.sum(tl.load(sums + SUMS + tl.arange(0, SUMS)), axis=0)
     if INPUT == RMS:
-        squares = tl.sum(tl.load(sums + tl.arange(0, SUMS)), axis=0)
-        total *= tl.rsqrt(squares / (plane_words * PLANES) + eps)
+        square = tl.sum(tl.load(squares + tl.arange(0, SUMS)), axis=0)
+        total *= tl.rsqrt(square / (plane_words * PLANES) + eps)
     return total
 
 
 @triton.jit
-def leave(
-    stream, place, ok, values, left, gain, program, N, PLANES: tl.constexpr, LEFT: tl.constexpr
-):  # fmt: skip
-    """Write what `Onward` holds of some of the stream's N values."""
+def leave(stream, place, ok, values, left, gain, program):
+    """Write what `Onward` holds of some of the stream's values."""
     value = stream
     if gain is not None:
         value = stream * tl.load(gain + place, mask=ok, other=0.0)
-    scale = meeting(place // (N // PLANES), PLANES)
-    tl.store(values + place, value * scale, mask=ok)
+    tl.store(values + place, value, mask=ok)
     tl.store(left + program, tl.sum(tl.where(ok, stream * stream, 0.0), axis=0))
-    tl.store(left + LEFT + program, tl.sum(tl.where(ok, value, 0.0), axis=0))
 
 
 @triton.jit
 def matvec_kernel(
-    w, scale, x, sums, stats, y, extra, bias, values, left, gain,
+    w, scale, x, squares, stats, y, extra, bias, values, left, gain,
     N, EXTRA_ROWS, EXTRA_PROGRAMS, eps, cap,
     KW: tl.constexpr, SEGMENTS: tl.constexpr, PARTS: tl.constexpr, PART: tl.constexpr,
-    PLANES: tl.constexpr, SUMS: tl.constexpr, LEFT: tl.constexpr,
+    PLANES: tl.constexpr, SUMS: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, WIDTH: tl.constexpr,
     KIND: tl.constexpr, INPUT: tl.constexpr, OUTPUT: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
@@ -373,7 +345,7 @@ def matvec_kernel(
             rows = program * GATE_ROWS + tl.arange(0, GATE_ROWS)
             ok = rows < EXTRA_ROWS
             total = rows_times_vector(
-                extra, rows, ok, x, sums, stats, eps, KW * PLANES, 1, PARTS, PART, 1,
+                extra, rows, ok, x, squares, stats, eps, KW * PLANES, 1, PARTS, PART, 1,
                 SUMS, GATE_ROWS, COLUMNS, COLUMNS, FLOAT32, INPUT, PDL,
             )  # fmt: skip
             total += tl.load(bias + rows, mask=ok, other=0.0)
@@ -389,7 +361,7 @@ def matvec_kernel(
         rows = program * ROWS + local
         ok = rows < N
     total = rows_times_vector(
-        w, rows.to(tl.int64), ok, x, sums, stats, eps, KW, SEGMENTS, PARTS, PART, PLANES,
+        w, rows.to(tl.int64), ok, x, squares, stats, eps, KW, SEGMENTS, PARTS, PART, PLANES,
         SUMS, ROWS, COLUMNS, WIDTH, KIND, INPUT, PDL,
     )  # fmt: skip
     if scale is not None:
@@ -399,14 +371,14 @@ def matvec_kernel(
         first = tl.arange(0, 2)[:, None] == 0
         gate, up = tl.sum(tl.where(first, pair, 0.0), 0), tl.sum(tl.where(first, 0.0, pair), 0)
         rows = program * half + tl.arange(0, half)
-        inner = gate * tl.sigmoid(gate) * up * meeting(rows % PLANES, PLANES)
+        inner = gate * tl.sigmoid(gate) * up
         tl.store(y + place_of(rows, N // 2, PLANES), inner, mask=rows < N // 2)
     elif OUTPUT == ADD:
         place = place_of(rows, N, PLANES)
         stream = total + tl.load(y + place, mask=ok, other=0.0)
         tl.store(y + place, stream, mask=ok)
         if values is not None:
-            leave(stream, place, ok, values, left, gain, program, N, PLANES, LEFT)
+            leave(stream, place, ok, values, left, gain, program)
     else:
         if OUTPUT == CAP:
             total = cap * (2.0 * tl.sigmoid(2.0 * total / cap) - 1.0)

@@ -46,13 +46,13 @@ class DecodeStep:
         self._h = new(batch, c.num_heads, c.v_head_dim)
         self._best = pick_room(batch, c.vocab_size, device)
         self._values = new(c.embedding_dim)
-        self._sums = {
-            name: new(2, 1 << (programs - 1).bit_length())
+        self._squares = {
+            name: new(1 << (programs - 1).bit_length())
             for name, programs in self._programs().items()
         }
 
     def _programs(self) -> dict[str, int]:
-        """How many programs leave sums of the residual stream, by what changes it."""
+        """How many programs leave squares of the residual stream, by what changes it."""
         from app.kernels.triton_decode import EMBED_TILE
 
         width, block = self.fused.config.embedding_dim, self.fused.blocks[0]
@@ -88,28 +88,28 @@ class DecodeStep:
         rows, gates = self._rows[None, :wide], self._rows[None, wide:]
         rms, norm = {"eps": c.norm_eps}, {"stats": self._stats, "part": self._part}
         gains = [block.planar[0] for block in fused.blocks[1:]] + [fused.planar_norm]
-        sums = self._sums["embed"]
-        first = Onward(values, sums, fused.blocks[0].planar[0])
+        squares = self._squares["embed"]
+        first = Onward(values, squares, fused.blocks[0].planar[0])
         embed(self.tokens, fused.embedding, self._x, fused.head.planes, first)
         for block, state, gain in zip(fused.blocks, self.cells, gains):
             _, gates_weight, gain_ffn = block.planar
             matvec(
-                block.projections, values, self._rows, sums=sums,
+                block.projections, values, self._rows, squares=squares,
                 gates=(gates_weight, block.gates[1]), **rms,
             )  # fmt: skip
             cell(
                 rows, gates, state, self._heads, eps=c.eps, cap=c.gate_soft_cap,
                 gain=block.norm_heads, stats=self._stats, planes=block.out.planes,
             )  # fmt: skip
-            between = Onward(values, self._sums["out"], gain_ffn)
+            between = Onward(values, self._squares["out"], gain_ffn)
             matvec(block.out, self._heads, x, output=ADD, onward=between, **norm, **rms)
-            matvec(block.up, values, self._inner, sums=between.sums, output=SWIGLU, **rms)
-            sums = self._sums["down"]
-            matvec(block.down, self._inner, x, output=ADD, onward=Onward(values, sums, gain))
+            matvec(block.up, values, self._inner, squares=between.squares, output=SWIGLU, **rms)
+            squares = self._squares["down"]
+            matvec(block.down, self._inner, x, output=ADD, onward=Onward(values, squares, gain))
         cap = c.output_logit_soft_cap
         output, cap = (STORE, 0.0) if cap is None else (CAP, cap)
-        sums = None if fused.norm is None else sums
-        matvec(fused.head, values, self.logits[0], sums=sums, output=output, cap=cap, **rms)
+        squares = None if fused.norm is None else squares
+        matvec(fused.head, values, self.logits[0], squares=squares, output=output, cap=cap, **rms)
 
     def _many_rows(self) -> None:
         from app.kernels.triton_decode import cell

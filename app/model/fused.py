@@ -131,13 +131,11 @@ def fuse(model: "XLSTM") -> Fused:
 
 
 def _fuse_block(block: Block) -> FusedBlock:
-    from app.kernels.triton_matvec import met, planar
+    from app.kernels.triton_matvec import planar
 
     layer, projections = block.mlstm, _join(block.mlstm.qk, block.mlstm.vo)
     norms = block.norm_mlstm.weight.detach(), block.norm_ffn.weight.detach()
     gates = layer.gates.weight.detach(), layer.gates.bias.detach()
-    p = projections.planes
-    unmet = planar(gates[0], p) / met(torch.ones_like(norms[0]), p)  # powers of two: exact
     return FusedBlock(
         norm_mlstm=norms[0],
         projections=projections,
@@ -147,7 +145,7 @@ def _fuse_block(block: Block) -> FusedBlock:
         norm_ffn=norms[1],
         up=_weights(block.ffn.up),
         down=_weights(block.ffn.down),
-        planar=(planar(norms[0], p), unmet, planar(norms[1], p)),
+        planar=tuple(planar(x, projections.planes) for x in (norms[0], gates[0], norms[1])),
     )
 
 

@@ -17,7 +17,6 @@ from app.kernels.triton_matvec import (
     Tiles,
     Weights,
     matvec,
-    met,
     planar,
 )
 from app.kernels.triton_rows import add_norm, gates_of, head_norm_gate, int8_matmul, silu_product
@@ -42,26 +41,24 @@ def weights(n, k, dtype, device):
     return Weights(w.to(dtype)), w.to(dtype).double()
 
 
-def natural(y, planes, scaled=False):
-    """The inverse of `planar`, and of `met`: value k stands at (k mod P) K/P + k div P."""
+def natural(y, planes):
+    """The inverse of `planar`: value k stands at (k mod P) K/P + k div P."""
     k = torch.arange(y.shape[-1], device=y.device)
-    y = y[..., k % planes * (y.shape[-1] // planes) + k // planes].double()
-    powers = torch.tensor([60, 52, 44, 60] if planes == 4 and scaled else [0], device=y.device)
-    return y / 2.0 ** powers[k % len(powers)].double()
+    return y[..., k % planes * (y.shape[-1] // planes) + k // planes]
 
 
 def products_equal_torch(n, k, dtype, device, tiles=None):
     """Plain, added to what is there, gated, capped."""
     w, exact = weights(n, k, dtype, device)
     x, p = draw(k, device=device, seed=1), w.planes
-    want, flat = exact @ x.double(), met(x, p)
-    assert_close("met", natural(flat, p, scaled=True), x.double(), 0)
+    want, flat = exact @ x.double(), planar(x, p)
+    assert torch.equal(natural(flat, p), x)
     y = torch.full((n,), 9.0, device=device)
     assert_close("store", matvec(w, flat, y, tiles=tiles), want, LIMIT)
     y = torch.full((n // 2,), 9.0, device=device)
     matvec(w, flat, y, output=SWIGLU, tiles=tiles)
     gated = F.silu(want[: n // 2]) * want[n // 2 :]
-    assert_close("swiglu", natural(y, p, scaled=True), gated, 4 * LIMIT)
+    assert_close("swiglu", natural(y, p), gated, 4 * LIMIT)
     y = torch.full((n,), 9.0, device=device)
     matvec(w, flat, y, output=CAP, cap=5.0, tiles=tiles)
     assert_close("cap", y, 5 * torch.tanh(want / 5), LIMIT)
@@ -81,11 +78,11 @@ def streams_equal_torch(n, k, dtype, device, tiles=None):
     y = planar(before.clone(), p)
     programs = -(-n // (tiles or w.tiles).rows)
     onward = Onward.room(n, programs, planar(gain, p), device)
-    matvec(w, met(x, p), y, output=ADD, onward=onward, tiles=tiles)
+    matvec(w, planar(x, p), y, output=ADD, onward=onward, tiles=tiles)
     assert_close("stream", natural(y, p), stream, LIMIT)
-    unmet = planar(gates, p) / met(torch.ones(n, device=device), p)
     out = torch.full((17,), 9.0, device=device)
-    matvec(behind, onward.values, out, sums=onward.sums, eps=EPS, gates=(unmet, bias), tiles=tiles)
+    matvec(behind, onward.values, out, squares=onward.squares, eps=EPS,
+           gates=(planar(gates, p), bias), tiles=tiles)  # fmt: skip
     assert_close("rows and gates", out[:-1], want, 2 * LIMIT)
     assert out[-1] == 9.0
 
