@@ -18,7 +18,7 @@ from app.bench.timing import copy_bandwidth, eager_seconds, matrix_rate, replaye
 from app.kernels import mlstm_chunkwise
 from app.kernels.backends import resolve
 
-FORMS = ("chunkwise--triton", "chunkwise--triton_wide")
+FORMS = ("chunkwise--triton",)
 PEER = "mlstm_kernels chunkwise--triton_xl_chunk"
 PEER_CHUNKS = (64, 128, 256)
 # Most ||got - ref|| / ||ref|| of results and gradients against float64, as in tests/kernels.

@@ -163,7 +163,7 @@ def _refuse(name: str, device: torch.device | str) -> None:
 
 
 def _obstacle(name: str, device: torch.device | str) -> str:
-    return _no_triton(device) if name.endswith(("triton", "triton_wide")) else ""
+    return _no_triton(device) if name.endswith("triton") else ""
 
 
 def _no_triton(device: torch.device | str, interpreted: bool = True) -> str:
@@ -184,12 +184,6 @@ def _chunkwise_triton() -> Callable[..., Any]:
     return mlstm_chunkwise_triton
 
 
-def _chunkwise_wide() -> Callable[..., Any]:
-    from app.kernels.triton_wide import mlstm_chunkwise_wide  # Triton: on first use only
-
-    return mlstm_chunkwise_wide
-
-
 def _step_triton() -> Callable[..., Any]:
     from app.kernels.triton_step import mlstm_step_triton  # Triton: on first use only
 
@@ -208,8 +202,6 @@ def _by_steps(*x: Any, chunk_size: int = 64, eps: float = 1e-6) -> Any:
 KERNELS: dict[str, tuple[Role, Callable[[], Callable[..., Any]]]] = {
     "chunkwise--native_autograd": ("chunkwise", lambda: mlstm_chunkwise),
     "chunkwise--triton": ("chunkwise", _chunkwise_triton),
-    # Asked for by name only, until its equality tests have passed on a GPU.
-    "chunkwise--triton_wide": ("chunkwise", _chunkwise_wide),
     "parallel--native_autograd": ("chunkwise", lambda: _whole),
     # Ours always sums the log forget gates row by row, which is what "stablef" asks for.
     "parallel--native_stablef_autograd": ("chunkwise", lambda: _whole),

@@ -1,6 +1,7 @@
 """Triton kernels of the chunkwise mLSTM, backward. Launched by `triton_chunkwise` only.
 
-The derivation is in `triton_chunkwise`; conventions are those of `triton_forward`.
+The derivation is in `triton_chunkwise`; conventions are those of `triton_forward`. Gradients of
+states come from its `walk_kernel`, backwards.
 """
 
 # ruff: noqa: ANN001, ANN201, ANN202 - arguments of a kernel are pointers and numbers
@@ -9,194 +10,274 @@ import triton
 import triton.language as tl
 
 from app.kernels.triton_forward import (
-    CARRIED,
     LOOSE,
-    PRECISION,
-    chunk_rows,
+    LOWEST,
+    add_product,
+    block_rows,
     head_scale,
     load_gates,
     load_tile,
-    log_to_end,
-    log_weights,
+    similar,
+    state_rows,
     store_tile,
+    weights,
 )
+from app.kernels.triton_step import LARGEST
 
 
 @triton.jit(do_not_specialize=LOOSE)
 def rows_kernel(
-    dh, h, stable, den, inverse, dden, dm,
+    dh, h, top, den, read, inverse, dden, dm, mat_weight, vec_weight,
     dh_b, dh_h, dh_s,
-    H, S, L, N, DK, DV,
-    ROWS: tl.constexpr, TILE_K: tl.constexpr, TILE_V: tl.constexpr,
-    ACC: tl.constexpr, DOT: tl.constexpr, EPS: tl.constexpr,
+    H, S, DV: tl.constexpr,
+    ROWS: tl.constexpr, TILE_V: tl.constexpr, ACC: tl.constexpr, EPS: tl.constexpr,
 ):  # fmt: skip
-    """Per row: 1 / R, the gradient of den, and that of M."""
-    x, b = tl.program_id(0), tl.program_id(1).to(tl.int64)
-    dh += (b // H) * dh_b + (b % H) * dh_h
-    rows, ok = chunk_rows(x, S, L, ROWS)
+    """Per row: 1 / R, the gradients of den and of M, and the row's weights in dC and dn."""
+    block, head = tl.program_id(0), tl.program_id(1).to(tl.int64)
+    dh += (head // H) * dh_b + (head % H) * dh_h
+    rows, ok = block_rows(0, block, S, S, ROWS, False)
     dot = tl.zeros((ROWS,), dtype=ACC)
     for tile in range(0, tl.cdiv(DV, TILE_V)):
         at_v = tile * TILE_V + tl.arange(0, TILE_V)
-        left = load_tile(dh, rows, at_v, dh_s, ok, DV).to(ACC)
-        dot += tl.sum(left * load_tile(h + b * S * DV, rows, at_v, DV, ok, DV).to(ACC), axis=1)
-    total = tl.load(den + b * S + rows, mask=ok, other=0.0)
-    least = tl.exp(-tl.load(stable + b * S + rows, mask=ok, other=0.0))
+        left = load_tile(dh, rows, at_v, dh_s, DV).to(ACC)
+        dot += tl.sum(left * load_tile(h + head * S * DV, rows, at_v, DV, DV).to(ACC), axis=1)
+    at = head * S + rows
+    total = tl.load(den + at, mask=ok, other=0.0)
+    least = tl.exp(-tl.load(top + at, mask=ok, other=0.0))
+    carried = tl.load(read + at, mask=ok, other=0.0)
     inv = 1.0 / (tl.maximum(tl.abs(total), least) + EPS)
     sign = tl.where(total > 0, 1.0, -1.0)
-    tl.store(inverse + b * S + rows, inv, mask=ok)
-    tl.store(dden + b * S + rows, tl.where(tl.abs(total) > least, -dot * inv * sign, 0.0), mask=ok)
-    tl.store(dm + b * S + rows, -dot * inv * EPS, mask=ok)
+    left = tl.where(tl.abs(total) > least, -dot * inv * sign, 0.0)
+    tl.store(inverse + at, inv, mask=ok)
+    tl.store(dden + at, left, mask=ok)
+    tl.store(dm + at, -dot * inv * EPS, mask=ok)
+    tl.store(mat_weight + at, carried * inv, mask=ok)
+    tl.store(vec_weight + at, carried * left, mask=ok)
 
 
 @triton.jit(do_not_specialize=LOOSE)
-def state_gradients_kernel(
-    q, dh, lf, m, stable, winner, inverse, dden, dm, dc_last, dn_last, dm_last,
-    dc, dn, carry, dc0, dn0, dm0,
-    q_b, q_h, q_s, dh_b, dh_h, dh_s,
-    H, S, L, N, DK, DV,
-    ROWS: tl.constexpr, TILE_K: tl.constexpr, TILE_V: tl.constexpr,
-    ACC: tl.constexpr, DOT: tl.constexpr, EPS: tl.constexpr,
-):  # fmt: skip
-    """Walk the chunks from the end; store one tile of the gradient of the state after each."""
-    b, tile_k, tile_v = tl.program_id(0).to(tl.int64), tl.program_id(1), tl.program_id(2)
-    q += (b // H) * q_b + (b % H) * q_h
-    dh += (b // H) * dh_b + (b % H) * dh_h
-    at_k = tile_k * TILE_K + tl.arange(0, TILE_K)
-    at_v = tile_v * TILE_V + tl.arange(0, TILE_V)
-    in_k = at_k < DK
-    has_n = in_k & (tile_v == 0)
-    has_m = (tile_k == 0) & (tile_v == 0)
-
-    mat = load_tile(dc_last + b * DK * DV, at_k, at_v, DV, in_k, DV).to(ACC)
-    vec = tl.load(dn_last + b * DK + at_k, mask=in_k, other=0.0).to(ACC)
-    to_m = tl.load(dm_last + b).to(ACC)
-    for back in range(0, N):
-        x = N - 1 - back
-        store_tile(dc + (b * N + x) * DK * DV, mat, at_k, at_v, DV, in_k, DV)
-        tl.store(dn + (b * N + x) * DK + at_k, vec, mask=has_n)
-        tl.store(carry + b * N + x, to_m, mask=has_m)
-
-        rows, ok = chunk_rows(x, S, L, ROWS)
-        log_f = tl.load(lf + b * S + rows, mask=ok, other=0.0)
-        before, after = tl.load(m + b * (N + 1) + x), tl.load(m + b * (N + 1) + x + 1)
-        top = tl.load(stable + b * S + rows, mask=ok, other=float("inf"))
-        weight = tl.exp(tl.cumsum(log_f, axis=0) + before - top) * head_scale(DK, ACC)
-        kept = tl.exp(tl.sum(log_f, axis=0) + before - after)
-
-        inv = tl.load(inverse + b * S + rows, mask=ok, other=0.0)
-        left = tl.load(dden + b * S + rows, mask=ok, other=0.0)
-        queries = load_tile(q, rows, at_k, q_s, ok, DK).to(ACC) * weight[:, None]
-        grads = load_tile(dh, rows, at_v, dh_s, ok, DV).to(ACC) * inv[:, None]
-        added = tl.dot(tl.trans(queries).to(DOT), grads.to(DOT), input_precision=PRECISION)
-        mat = mat * kept + added
-        vec = vec * kept + tl.sum(queries * left[:, None], axis=0)
-
-        own = tl.load(dm + b * S + rows, mask=ok, other=0.0)
-        own += tl.where(rows == tl.minimum((x + 1) * L, S) - 1, to_m, 0.0)
-        who = tl.load(winner + b * S + rows, mask=ok, other=0)
-        to_m = tl.sum(tl.where(ok & (who == CARRIED), own, 0.0), axis=0)
-    store_tile(dc0 + b * DK * DV, mat, at_k, at_v, DV, in_k, DV)
-    tl.store(dn0 + b * DK + at_k, vec, mask=has_n)
-    tl.store(dm0 + b, to_m, mask=has_m)
-
-
-@triton.jit(do_not_specialize=LOOSE)
-def gradients_kernel(
-    q, k, v, dh, i, lf, c, n, m, stable, winner, inverse, dden, dm, dc, dn, carry,
-    dq, dk, dv, di, dlf,
+def queries_kernel(
+    q, k, v, dh, log_i, b, top, read, inverse, dden, c, n, dq, of_row,
     q_b, q_h, q_s, k_b, k_h, k_s, v_b, v_h, v_s, dh_b, dh_h, dh_s,
-    H, S, L, N, DK, DV,
-    ROWS: tl.constexpr, TILE_K: tl.constexpr, TILE_V: tl.constexpr,
-    ACC: tl.constexpr, DOT: tl.constexpr, EPS: tl.constexpr,
+    H, S, L, N, DK: tl.constexpr, DV: tl.constexpr,
+    ROWS: tl.constexpr, TILE_K: tl.constexpr, PART_K: tl.constexpr, PART_V: tl.constexpr,
+    ACC: tl.constexpr, DOT: tl.constexpr, EVEN: tl.constexpr,
 ):  # fmt: skip
-    """One chunk's gradients of q, k, v and both log gates."""
-    x, b = tl.program_id(0), tl.program_id(1).to(tl.int64)
-    q += (b // H) * q_b + (b % H) * q_h
-    k += (b // H) * k_b + (b % H) * k_h
-    v += (b // H) * v_b + (b % H) * v_h
-    dh += (b // H) * dh_b + (b % H) * dh_h
-    c += (b * N + x) * DK * DV
-    n += (b * N + x) * DK
-    dc += (b * N + x) * DK * DV
-    dn += (b * N + x) * DK
-    rows, ok = chunk_rows(x, S, L, ROWS)
+    """The gradient of q of one block of rows; each row's sum of G and share of what it read."""
+    tile_k, block, head = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    q += (head // H) * q_b + (head % H) * q_h
+    k += (head // H) * k_b + (head % H) * k_h
+    v += (head // H) * v_b + (head % H) * v_h
+    dh += (head // H) * dh_b + (head % H) * dh_h
+    log_i, b, top, read = log_i + head * S, b + head * S, top + head * S, read + head * S
+    x, r = block // tl.cdiv(L, ROWS), block % tl.cdiv(L, ROWS)
+    rows, ok = block_rows(x, r, S, L, ROWS, EVEN)
+    at_k = tile_k * TILE_K + tl.arange(0, TILE_K)
+    in_k = at_k < DK
+    inv = tl.load(inverse + head * S + rows, mask=ok, other=0.0)
+    left = tl.load(dden + head * S + rows, mask=ok, other=0.0)
+    b_rows = tl.load(b + rows, mask=ok, other=0.0)
+    top_rows = tl.load(top + rows, mask=ok, other=float("inf"))
 
-    log_i, log_f = load_gates(i + b * S, lf + b * S, rows, ok)
-    before, after = tl.load(m + b * (N + 1) + x), tl.load(m + b * (N + 1) + x + 1)
-    top = tl.load(stable + b * S + rows, mask=ok, other=float("inf"))
-    inv = tl.load(inverse + b * S + rows, mask=ok, other=0.0)
-    left = tl.load(dden + b * S + rows, mask=ok, other=0.0)
-    decay = tl.exp(log_weights(log_i, log_f, ok, ROWS) - top[:, None]) * head_scale(DK, ACC)
-    weight = tl.exp(tl.cumsum(log_f, axis=0) + before - top) * head_scale(DK, ACC)
-    w = tl.exp(log_to_end(log_i, lf + b * S, rows, S, L, ROWS) - after)
-    kept = tl.exp(tl.sum(log_f, axis=0) + before - after)
+    c += (head * N + x) * DK * DV
+    out = tl.zeros((ROWS, TILE_K), dtype=ACC)
+    for part in range(0, tl.cdiv(DV, PART_V)):
+        at_v = part * PART_V + tl.arange(0, PART_V)
+        grads = load_tile(dh, rows, at_v, dh_s, DV).to(DOT)
+        mat = load_tile(c, state_rows(at_k, DK), at_v, DV, DV).to(DOT)
+        out = add_product(out, grads, tl.trans(mat))
+    vec = tl.load(n + (head * N + x) * DK + at_k, mask=in_k, other=0.0)
+    carried = tl.load(read + rows, mask=ok, other=0.0)
+    out = (out * inv[:, None] + left[:, None] * vec[None, :]) * carried[:, None]
+    queries = load_tile(q, rows, at_k, q_s, DK).to(ACC)
+    total = tl.sum(out * queries, axis=1)
 
-    p = tl.zeros((ROWS, ROWS), dtype=ACC)
-    for tile in range(0, tl.cdiv(DK, TILE_K)):
-        at_k = tile * TILE_K + tl.arange(0, TILE_K)
-        queries = load_tile(q, rows, at_k, q_s, ok, DK).to(DOT)
-        keys = load_tile(k, rows, at_k, k_s, ok, DK).to(DOT)
-        p += tl.dot(queries, tl.trans(keys), input_precision=PRECISION)
-    p *= decay
-    dp = tl.zeros((ROWS, ROWS), dtype=ACC)
-    p_row = tl.trans(p * inv[:, None]).to(DOT)
-    for tile in range(0, tl.cdiv(DV, TILE_V)):
-        at_v = tile * TILE_V + tl.arange(0, TILE_V)
-        grads = load_tile(dh, rows, at_v, dh_s, ok, DV).to(DOT)
-        values = load_tile(v, rows, at_v, v_s, ok, DV).to(DOT)
-        dp += tl.dot(grads, tl.trans(values), input_precision=PRECISION)
-        out = tl.dot(p_row, grads, input_precision=PRECISION)
-        for part in range(0, tl.cdiv(DK, TILE_K)):
-            at_k = part * TILE_K + tl.arange(0, TILE_K)
-            keys = load_tile(k, rows, at_k, k_s, ok, DK).to(ACC) * w[:, None]
-            mat = load_tile(dc, at_k, at_v, DV, at_k < DK, DV)
-            out += tl.dot(keys.to(DOT), mat.to(DOT), input_precision=PRECISION)
-        store_tile(dv + b * S * DV, out, rows, at_v, DV, ok, DV)
-    dp = dp * inv[:, None] + left[:, None]
+    for y in range(0, r + 1):
+        keys, key_ok = block_rows(x, y, S, L, ROWS, EVEN)
+        b_keys = tl.load(b + keys, mask=key_ok, other=0.0)
+        log_keys = tl.load(log_i + keys, mask=key_ok, other=float("-inf"))
+        s = similar(q, k, q_s, k_s, rows, keys, ROWS, ROWS, DK, PART_K, ACC, DOT)
+        dp = similar(dh, v, dh_s, v_s, rows, keys, ROWS, ROWS, DV, PART_V, ACC, DOT)
+        decay = weights(rows, keys, b_rows, b_keys, log_keys, top_rows, ACC) * head_scale(DK, ACC)
+        ds = (dp * inv[:, None] + left[:, None]) * decay
+        total += tl.where(tile_k == 0, tl.sum(ds * s, axis=1), 0.0)
+        tile = load_tile(k, keys, at_k, k_s, DK).to(DOT)
+        out = add_product(out, ds.to(DOT), tile)
+    store_tile(dq + head * S * DK, out, rows, at_k, DK, ok, DK)
+    tl.store(of_row + (head * tl.num_programs(0) + tile_k) * S + rows, total, mask=ok)
 
-    # G, the gradient of logD, with that of M on the term that won it.
-    own = tl.load(dm + b * S + rows, mask=ok, other=0.0)
-    last = tl.minimum((x + 1) * L, S) - 1
-    own += tl.where(rows == last, tl.load(carry + b * N + x), 0.0)
-    who = tl.load(winner + b * S + rows, mask=ok, other=0)
-    t, j = tl.arange(0, ROWS)[:, None], tl.arange(0, ROWS)[None, :]
-    g = p * dp + tl.where(j == who[:, None], own[:, None], 0.0)
-    to_carried = tl.where(who == CARRIED, own, 0.0)  # per row: gradient of b_t + m
-    to_w = tl.zeros((ROWS,), dtype=ACC)  # per token: gradient of its log weight at the end
-    to_kept = tl.sum(to_w, axis=0)  # a scalar 0: gradient of the decay over the chunk
 
-    dp = (dp * decay).to(DOT)
-    for tile in range(0, tl.cdiv(DK, TILE_K)):
-        at_k = tile * TILE_K + tl.arange(0, TILE_K)
-        in_k = at_k < DK
-        queries = load_tile(q, rows, at_k, q_s, ok, DK).to(DOT)
-        keys = load_tile(k, rows, at_k, k_s, ok, DK).to(DOT)
-        from_c = tl.zeros((ROWS, TILE_K), dtype=ACC)
-        from_dc = tl.zeros((ROWS, TILE_K), dtype=ACC)
-        for part in range(0, tl.cdiv(DV, TILE_V)):
-            at_v = part * TILE_V + tl.arange(0, TILE_V)
-            grads = load_tile(dh, rows, at_v, dh_s, ok, DV).to(DOT)
-            values = load_tile(v, rows, at_v, v_s, ok, DV).to(DOT)
-            mat = load_tile(c, at_k, at_v, DV, in_k, DV)
-            dmat = load_tile(dc, at_k, at_v, DV, in_k, DV)
-            to_kept += tl.sum(mat * dmat)
-            from_c += tl.dot(grads, tl.trans(mat).to(DOT), input_precision=PRECISION)
-            from_dc += tl.dot(values, tl.trans(dmat).to(DOT), input_precision=PRECISION)
-        vec = tl.load(n + at_k, mask=in_k, other=0.0)
-        dvec = tl.load(dn + at_k, mask=in_k, other=0.0)
-        to_kept += tl.sum(vec * dvec)
-        from_c = (from_c * inv[:, None] + left[:, None] * vec[None, :]) * weight[:, None]
-        from_dc = (from_dc + dvec[None, :]) * w[:, None]
-        to_carried += tl.sum(queries.to(ACC) * from_c, axis=1)
-        to_w += tl.sum(keys.to(ACC) * from_dc, axis=1)
-        from_c += tl.dot(dp, keys, input_precision=PRECISION)
-        from_dc += tl.dot(tl.trans(dp), queries, input_precision=PRECISION)
-        store_tile(dq + b * S * DK, from_c, rows, at_k, DK, ok, DK)
-        store_tile(dk + b * S * DK, from_dc, rows, at_k, DK, ok, DK)
+@triton.jit(do_not_specialize=LOOSE)
+def keys_kernel(
+    q, k, v, dh, log_i, b, top, write, inverse, dden, dc, dn, dk, of_key,
+    q_b, q_h, q_s, k_b, k_h, k_s, v_b, v_h, v_s, dh_b, dh_h, dh_s,
+    H, S, L, N, DK: tl.constexpr, DV: tl.constexpr,
+    ROWS: tl.constexpr, TILE_K: tl.constexpr, PART_K: tl.constexpr, PART_V: tl.constexpr,
+    ACC: tl.constexpr, DOT: tl.constexpr, EVEN: tl.constexpr,
+):  # fmt: skip
+    """The gradient of k of one block of keys; each key's sum of G and share of what it wrote."""
+    tile_k, block, head = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    q += (head // H) * q_b + (head % H) * q_h
+    k += (head // H) * k_b + (head % H) * k_h
+    v += (head // H) * v_b + (head % H) * v_h
+    dh += (head // H) * dh_b + (head % H) * dh_h
+    log_i, b, top, write = log_i + head * S, b + head * S, top + head * S, write + head * S
+    inverse, dden = inverse + head * S, dden + head * S
+    blocks = tl.cdiv(L, ROWS)
+    x, y = block // blocks, block % blocks
+    keys, key_ok = block_rows(x, y, S, L, ROWS, EVEN)
+    at_k = tile_k * TILE_K + tl.arange(0, TILE_K)
+    in_k = at_k < DK
+    b_keys = tl.load(b + keys, mask=key_ok, other=0.0)
+    log_keys = tl.load(log_i + keys, mask=key_ok, other=float("-inf"))
 
-    # lf_u is in logD[t, j] for j < u <= t, in b_t for u <= t, in token j's weight for j < u.
-    inside = tl.where(j < t, tl.cumsum(g, axis=0, reverse=True), 0.0)
-    forget = tl.sum(inside, axis=1) + tl.cumsum(to_carried, axis=0, reverse=True)
-    forget += tl.cumsum(to_w, axis=0) - to_w + to_kept * kept
-    tl.store(dlf + b * S + rows, forget, mask=ok)
-    tl.store(di + b * S + rows, tl.sum(g, axis=0) + to_w, mask=ok)
+    dc += (head * N + x) * DK * DV
+    out = tl.zeros((ROWS, TILE_K), dtype=ACC)
+    for part in range(0, tl.cdiv(DV, PART_V)):
+        at_v = part * PART_V + tl.arange(0, PART_V)
+        values = load_tile(v, keys, at_v, v_s, DV).to(DOT)
+        mat = load_tile(dc, state_rows(at_k, DK), at_v, DV, DV).to(DOT)
+        out = add_product(out, values, tl.trans(mat))
+    vec = tl.load(dn + (head * N + x) * DK + at_k, mask=in_k, other=0.0)
+    out = (out + vec[None, :]) * tl.load(write + keys, mask=key_ok, other=0.0)[:, None]
+    total = tl.sum(out * load_tile(k, keys, at_k, k_s, DK).to(ACC), axis=1)
+
+    for r in range(y, blocks):
+        rows, ok = block_rows(x, r, S, L, ROWS, EVEN)
+        inv = tl.load(inverse + rows, mask=ok, other=0.0)
+        left = tl.load(dden + rows, mask=ok, other=0.0)
+        b_rows = tl.load(b + rows, mask=ok, other=0.0)
+        top_rows = tl.load(top + rows, mask=ok, other=float("inf"))
+        s = similar(k, q, k_s, q_s, keys, rows, ROWS, ROWS, DK, PART_K, ACC, DOT)
+        dp = similar(v, dh, v_s, dh_s, keys, rows, ROWS, ROWS, DV, PART_V, ACC, DOT)
+        decay = weights(rows, keys, b_rows, b_keys, log_keys, top_rows, ACC) * head_scale(DK, ACC)
+        ds = (dp * inv[None, :] + left[None, :]) * tl.trans(decay)
+        total += tl.where(tile_k == 0, tl.sum(ds * s, axis=1), 0.0)
+        tile = load_tile(q, rows, at_k, q_s, DK).to(DOT)
+        out = add_product(out, ds.to(DOT), tile)
+    store_tile(dk + head * S * DK, out, keys, at_k, DK, key_ok, DK)
+    tl.store(of_key + (head * tl.num_programs(0) + tile_k) * S + keys, total, mask=key_ok)
+
+
+@triton.jit(do_not_specialize=LOOSE)
+def values_kernel(
+    q, k, dh, log_i, b, top, write, inverse, dc, dv,
+    q_b, q_h, q_s, k_b, k_h, k_s, dh_b, dh_h, dh_s,
+    H, S, L, N, DK: tl.constexpr, DV: tl.constexpr,
+    ROWS: tl.constexpr, PART: tl.constexpr, TILE_V: tl.constexpr,
+    ACC: tl.constexpr, DOT: tl.constexpr, EVEN: tl.constexpr,
+):  # fmt: skip
+    """The gradient of v of one block of keys, one tile of columns."""
+    tile_v, block, head = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    q += (head // H) * q_b + (head % H) * q_h
+    k += (head // H) * k_b + (head % H) * k_h
+    dh += (head // H) * dh_b + (head % H) * dh_h
+    log_i, b, top, write = log_i + head * S, b + head * S, top + head * S, write + head * S
+    blocks = tl.cdiv(L, ROWS)
+    x, y = block // blocks, block % blocks
+    keys, key_ok = block_rows(x, y, S, L, ROWS, EVEN)
+    at_v = tile_v * TILE_V + tl.arange(0, TILE_V)
+    b_keys = tl.load(b + keys, mask=key_ok, other=0.0)
+    log_keys = tl.load(log_i + keys, mask=key_ok, other=float("-inf"))
+
+    dc += (head * N + x) * DK * DV
+    out = tl.zeros((ROWS, TILE_V), dtype=ACC)
+    for part in range(0, tl.cdiv(DK, PART)):
+        at_k = part * PART + tl.arange(0, PART)
+        tile = load_tile(k, keys, at_k, k_s, DK).to(DOT)
+        mat = load_tile(dc, state_rows(at_k, DK), at_v, DV, DV).to(DOT)
+        out = add_product(out, tile, mat)
+    out *= tl.load(write + keys, mask=key_ok, other=0.0)[:, None]
+
+    for r in range(y, blocks):
+        rows, ok = block_rows(x, r, S, L, ROWS, EVEN)
+        inv = tl.load(inverse + head * S + rows, mask=ok, other=0.0)
+        b_rows = tl.load(b + rows, mask=ok, other=0.0)
+        top_rows = tl.load(top + rows, mask=ok, other=float("inf"))
+        s = similar(k, q, k_s, q_s, keys, rows, ROWS, ROWS, DK, PART, ACC, DOT)
+        decay = weights(rows, keys, b_rows, b_keys, log_keys, top_rows, ACC) * head_scale(DK, ACC)
+        p = s * tl.trans(decay) * inv[None, :]
+        grads = load_tile(dh, rows, at_v, dh_s, DV).to(DOT)
+        out = add_product(out, p.to(DOT), grads)
+    store_tile(dv + head * S * DV, out, keys, at_v, DV, key_ok, DV)
+
+
+@triton.jit
+def after_it(passes, own, passes_before, own_before):
+    """Two stretches of tokens, the later first: how a gradient at their end arrives before them."""
+    return passes * passes_before, own * passes_before + own_before
+
+
+@triton.jit
+def carries(log_i, log_f, top_before):
+    """Whether M of a token is the carried one, and whether it is the token's own."""
+    carried = log_f + top_before
+    some = tl.maximum(carried, log_i) >= LOWEST
+    return some & (carried >= log_i), some & (carried < log_i)
+
+
+@triton.jit(do_not_specialize=[*LOOSE, "TILES"])
+def gate_gradients_kernel(
+    i, f, m0, top, of_row, of_key, dm, product, dm_last, product_last, di, df, dm0,
+    i_b, i_h, i_s, f_b, f_h, f_s,
+    H, S, L, N, TILES,
+    CHUNKS: tl.constexpr, ROWS: tl.constexpr, SHARES: tl.constexpr, MOST: tl.constexpr,
+    ACC: tl.constexpr, START: tl.constexpr, ENDS: tl.constexpr,
+):  # fmt: skip
+    """Gradients of both gates of one head, from the last chunk to the first.
+
+    of_row and of_key hold SHARES shares of each row's and key's sums; product TILES of each chunk.
+    """
+    head = tl.program_id(0).to(tl.int64)
+    i += (head // H) * i_b + (head % H) * i_h
+    f += (head // H) * f_b + (head % H) * f_h
+    top, dm = top + head * S, dm + head * S
+    first_m = tl.load(m0 + head).to(ACC) if START else tl.cast(0.0, ACC)
+    place, local, shares = tl.arange(0, CHUNKS), tl.arange(0, ROWS), tl.arange(0, MOST)
+    from_last = tl.load(product_last + head).to(ACC) if ENDS else tl.cast(0.0, ACC)
+    onward = tl.load(dm_last + head).to(ACC) if ENDS else tl.cast(0.0, ACC)
+    for back in range(0, tl.cdiv(N, CHUNKS)):
+        chunk = (tl.cdiv(N, CHUNKS) - 1 - back) * CHUNKS + place
+        rows = chunk[:, None] * L + local[None, :]
+        ok = (local < L)[None, :] & (rows < S)
+
+        # The gradient of M: own, and what the next token passes back to the carried M.
+        own = tl.load(dm + rows, mask=ok, other=0.0)
+        next_ok = ok & (rows + 1 < S)
+        next_i, next_f = load_gates(i, f, rows + 1, next_ok, i_s, f_s, ACC)
+        stable = tl.load(top + rows, mask=ok, other=0.0)
+        passes, _ = carries(next_i, next_f, stable)
+        passes = tl.where(next_ok, passes.to(ACC), 1.0)
+        flat_p, flat_o = tl.reshape(passes, (CHUNKS * ROWS,)), tl.reshape(own, (CHUNKS * ROWS,))
+        reach, sums = tl.associative_scan((flat_p, flat_o), 0, after_it, reverse=True)
+        total = sums + reach * onward
+        onward = tl.sum(tl.where(tl.arange(0, CHUNKS * ROWS) == 0, total, 0.0), axis=0)
+        total = tl.reshape(total, (CHUNKS, ROWS))
+
+        li, lf = load_gates(i, f, rows, ok, i_s, f_s, ACC)
+        previous = tl.load(top + rows - 1, mask=ok & (rows > 0), other=0.0)
+        carried, written = carries(li, lf, tl.where(rows > 0, previous, first_m))
+
+        row, key = tl.zeros((CHUNKS, ROWS), dtype=ACC), tl.zeros((CHUNKS, ROWS), dtype=ACC)
+        for share in tl.static_range(SHARES):
+            at = (head * SHARES + share) * S + rows
+            row += tl.load(of_row + at, mask=ok, other=0.0)
+            key += tl.load(of_key + at, mask=ok, other=0.0)
+        # What crosses the chunk's end: the product of the state after it with its gradient.
+        at = (head * N + chunk + 1)[:, None] * TILES + shares[None, :]
+        there = (chunk + 1 < N)[:, None] & (shares < TILES)[None, :]
+        crossing = tl.sum(tl.load(product + at, mask=there, other=0.0), axis=1)
+        crossing = tl.where(chunk == N - 1, from_last, crossing)
+        forget = tl.cumsum(row - key, axis=1, reverse=True) + crossing[:, None]
+        forget += tl.where(carried, total, 0.0)
+        write = key + tl.where(written, total, 0.0)
+        raw_i = tl.load(i + rows * i_s, mask=ok, other=0.0).to(ACC)
+        raw_f = tl.load(f + rows * f_s, mask=ok, other=0.0).to(ACC)
+        forget *= 1.0 / (1.0 + tl.exp(raw_f))  # lf = log sigmoid(f)
+        tl.store(di + head * S + rows, tl.where(raw_i > LARGEST, 0.0, write), mask=ok)
+        tl.store(df + head * S + rows, forget, mask=ok)
+        if START:
+            at = (head * N) * TILES + shares
+            begun = tl.sum(tl.load(product + at, mask=shares < TILES, other=0.0), axis=0)
+            begun += tl.sum(tl.sum(tl.where(carried & (rows == 0), total, 0.0), axis=1), axis=0)
+            tl.store(dm0 + head, begun, mask=tl.max(tl.where(chunk == 0, 1, 0), axis=0) > 0)

@@ -1,7 +1,10 @@
 """Triton kernels of the chunkwise mLSTM, forward. Launched by `triton_chunkwise` only.
 
-Plain pointers and masks: rows past the sequence or the chunk, and columns past the head width, are
-read as zeros and never written. Names: b sequence and head, n chunk, `ok` rows that exist.
+Plain pointers; a row past the sequence or the chunk weighs nothing and is never written, a column
+past the head width is read as 0. Names: b a sum of gates, x chunk, `ok` rows that exist.
+
+Sums of log forget gates are float64 and start at each chunk: their differences keep the small
+gates beside a large one, and a gate that forgets all is a step (RESET) that no other sum reaches.
 """
 
 # ruff: noqa: ANN001, ANN201, ANN202 - arguments of a kernel are pointers and numbers
@@ -10,13 +13,15 @@ import triton
 import triton.language as tl
 
 from app.kernels.state import LOWEST_M
+from app.kernels.triton_step import LARGEST, log_sigmoid
 
+# A log forget gate below FORGETS forgets all; it counts as RESET in a sum, which no 256 others
+# reach (2^8 * 2^20 < 2^29), and a difference below RESET / 2 holds such a gate.
+FORGETS = tl.constexpr(-(2.0**20))
+RESET = tl.constexpr(-(2.0**30))
 LOWEST = tl.constexpr(LOWEST_M)
 # Products of float32 numbers: three tensor-core passes, nearly as exact as float32 itself.
 PRECISION = tl.constexpr("tf32x3")
-# Whose term won the maximum M of a row: a token (its place in the chunk), or one of these.
-CARRIED = tl.constexpr(-1)
-NOBODY = tl.constexpr(-2)
 # Numbers that change from call to call: they must not each ask for a compilation.
 LOOSE = ["H", "S", "L", "N"]
 
@@ -28,13 +33,6 @@ def head_scale(DK, ACC: tl.constexpr):
 
 
 @triton.jit
-def load_tile(p, rows, cols, stride, ok, width):
-    """Rows x columns of a matrix with dense columns; zeros where there is nothing."""
-    mask = ok[:, None] & (cols < width)[None, :]
-    return tl.load(p + rows[:, None] * stride + cols[None, :], mask=mask, other=0.0)
-
-
-@triton.jit
 def store_tile(p, x, rows, cols, stride, ok, width):
     """Write what exists of a tile, in the dtype of `p`."""
     mask = ok[:, None] & (cols < width)[None, :]
@@ -42,129 +40,258 @@ def store_tile(p, x, rows, cols, stride, ok, width):
 
 
 @triton.jit
-def chunk_rows(n, S, L, ROWS: tl.constexpr):
-    """Places of a chunk's rows in the sequence, and which of them exist."""
-    local = tl.arange(0, ROWS)
-    rows = n * L + local
-    return rows, (local < L) & (rows < S)
+def load_tile(p, rows, cols, stride, width: tl.constexpr):
+    """Rows x columns of a matrix with dense columns; rows exist, columns past `width` are 0."""
+    at = p + rows[:, None] * stride + cols[None, :]
+    if (cols.shape[0] - width) % cols.shape[0] == 0:  # in this order it can be interpreted
+        return tl.load(at)
+    return tl.load(at, mask=(cols < width)[None, :], other=0.0)
 
 
 @triton.jit
-def load_gates(i, lf, rows, ok):
-    """Log gates of a chunk; a row that does not exist neither forgets nor writes."""
-    log_i = tl.load(i + rows, mask=ok, other=float("-inf"))
-    return log_i, tl.load(lf + rows, mask=ok, other=0.0)
+def add_product(out, left, right):
+    """Add left @ right to a sum, in the sum's dtype."""
+    return tl.dot(left, right, out, input_precision=PRECISION, out_dtype=out.dtype)
 
 
 @triton.jit
-def log_weights(log_i, log_f, ok, ROWS: tl.constexpr):
-    """logD[t, j], summed row by row: differences of one sum are NaN after a gate of -inf."""
-    t, j = tl.arange(0, ROWS)[:, None], tl.arange(0, ROWS)[None, :]
-    d = tl.cumsum(tl.where(t > j, log_f[:, None], 0.0), axis=0)
-    return tl.where((t >= j) & ok[:, None], d + log_i[None, :], float("-inf"))
+def block_rows(x, r, S, L, ROWS: tl.constexpr, EVEN: tl.constexpr):
+    """Places in the sequence of the rows of block r of chunk x, and which of them exist.
+
+    One that does not exist is another name for the chunk's last row, and weighs nothing; EVEN
+    says that all do.
+    """
+    rows = x * L + r * ROWS + tl.arange(0, ROWS)
+    end = tl.minimum(x * L + L, S)
+    if EVEN:
+        return rows, rows < end
+    return tl.minimum(rows, end - 1), rows < end
 
 
 @triton.jit
-def log_to_end(log_i, lf, rows, S, L, ROWS: tl.constexpr):
-    """Log weight of each token of a chunk in the state at the chunk's end."""
-    exists = (tl.arange(0, ROWS) + 1 < L) & (rows + 1 < S)
-    following = tl.load(lf + rows + 1, mask=exists, other=0.0)
-    return tl.cumsum(following, axis=0, reverse=True) + log_i
+def state_rows(at_k, DK: tl.constexpr):
+    """Rows of a state for places in a key; past its end they meet columns of k that are 0."""
+    return tl.minimum(at_k, DK - 1)
+
+
+@triton.jit
+def log_weight(decay, log_w, top, ACC: tl.constexpr):
+    """A log weight after a sum of log forget gates, less M; -inf where one of them forgets all.
+
+    In this order: beside an input gate of LARGEST the decay is nothing, in M as here.
+    """
+    whole = (decay + log_w.to(tl.float64)) - top.to(tl.float64)
+    return tl.where(decay > RESET / 2, whole, float("-inf")).to(ACC)
+
+
+@triton.jit
+def weights(rows, keys, b_rows, b_keys, log_i, top, ACC: tl.constexpr):
+    """e^(logD[t, j] - M_t) of a block of rows and a block of keys; 0 where j > t."""
+    d = b_rows[:, None] - b_keys[None, :]
+    log_w = log_weight(d, log_i[None, :], top[:, None], ACC)
+    return tl.exp(tl.where(rows[:, None] >= keys[None, :], log_w, float("-inf")))
+
+
+@triton.jit
+def later(f, top, f_next, top_next):
+    """Two stretches of tokens as one: its log decay, and the largest log weight at its end."""
+    return f + f_next, tl.maximum(top + f_next, top_next)
+
+
+@triton.jit
+def load_gates(i, f, rows, ok, i_s, f_s, ACC: tl.constexpr):
+    """Log gates of tokens; one that does not exist neither forgets nor writes."""
+    log_i = tl.load(i + rows * i_s, mask=ok, other=float("-inf")).to(ACC)
+    log_f = log_sigmoid(tl.load(f + rows * f_s, mask=ok, other=0.0).to(ACC))
+    log_f = tl.where(log_f < FORGETS, float("-inf"), tl.where(ok, log_f, 0.0))
+    return tl.minimum(log_i, LARGEST), log_f
 
 
 @triton.jit(do_not_specialize=LOOSE)
-def states_kernel(
-    k, v, i, lf, c0, n0, m0, c, n, m, c_last, n_last, m_last,
-    k_b, k_h, k_s, v_b, v_h, v_s,
-    H, S, L, N, DK, DV,
-    ROWS: tl.constexpr, TILE_K: tl.constexpr, TILE_V: tl.constexpr,
-    ACC: tl.constexpr, DOT: tl.constexpr, EPS: tl.constexpr,
+def gates_kernel(
+    i, f, m0, log_i, b, top, write, read, keep, m_last,
+    i_b, i_h, i_s, f_b, f_h, f_s,
+    H, S, L, N, DK: tl.constexpr,
+    CHUNKS: tl.constexpr, ROWS: tl.constexpr, ACC: tl.constexpr, START: tl.constexpr,
 ):  # fmt: skip
-    """Walk the chunks of one head; store one tile of the state before each, and the last."""
-    b, tile_k, tile_v = tl.program_id(0).to(tl.int64), tl.program_id(1), tl.program_id(2)
-    k += (b // H) * k_b + (b % H) * k_h
-    v += (b // H) * v_b + (b % H) * v_h
+    """All that depends on gates alone, for one head, CHUNKS chunks at a time.
+
+    Per token: log_i, b (sum of lf from its chunk's start), top (M), its weight in the state at its
+    chunk's end (write), s times the weight of the state before its chunk (read); per chunk: keep.
+    """
+    head = tl.program_id(0).to(tl.int64)
+    i += (head // H) * i_b + (head % H) * i_h
+    f += (head // H) * f_b + (head % H) * f_h
+    m = tl.load(m0 + head).to(ACC) if START else tl.cast(0.0, ACC)
+    place, local = tl.arange(0, CHUNKS), tl.arange(0, ROWS)
+    for first in range(0, N, CHUNKS):
+        chunk = first + place
+        rows = chunk[:, None] * L + local[None, :]
+        ok = (local < L)[None, :] & (rows < S)
+        li, lf = load_gates(i, f, rows, ok, i_s, f_s, ACC)
+        decay, own = tl.associative_scan((lf, li), 1, later)
+        largest = tl.max(tl.where(local[None, :] == ROWS - 1, own, float("-inf")), axis=1)
+        over, gained = tl.associative_scan((tl.sum(lf, axis=1), largest), 0, later)
+        after = tl.maximum(tl.maximum(over + m, gained), LOWEST)
+        shifted = tl.where(place[:, None] + 1 == place[None, :], after[:, None], 0.0)
+        before = tl.where(place == 0, m, tl.sum(shifted, axis=0))
+        m = tl.sum(tl.where(place == CHUNKS - 1, after, 0.0), axis=0)
+        stable = tl.maximum(tl.maximum(decay + before[:, None], own), LOWEST)
+
+        steps = tl.where(lf < FORGETS, RESET, lf).to(tl.float64)
+        sums, whole = tl.cumsum(steps, axis=1), tl.sum(steps, axis=1)
+        to_end = log_weight(whole[:, None] - sums, li, after[:, None], ACC)
+        from_start = log_weight(sums, before[:, None], stable, ACC)
+        at = head * S + rows
+        tl.store(log_i + at, li, mask=ok)
+        tl.store(b + at, sums, mask=ok)
+        tl.store(top + at, stable, mask=ok)
+        tl.store(write + at, tl.exp(to_end), mask=ok)
+        tl.store(read + at, tl.exp(from_start) * head_scale(DK, ACC), mask=ok)
+        crosses = log_weight(whole, before, after, ACC)
+        tl.store(keep + head * N + chunk, tl.exp(crosses), mask=chunk < N)
+    tl.store(m_last + head, m)
+
+
+@triton.jit(do_not_specialize=LOOSE)
+def sums_kernel(
+    u, weight, sums,
+    u_b, u_h, u_s,
+    H, S, L, N, DK: tl.constexpr,
+    ROWS: tl.constexpr, TILE_K: tl.constexpr, BLOCKS: tl.constexpr,
+    ACC: tl.constexpr, EVEN: tl.constexpr,
+):  # fmt: skip
+    """What one chunk adds to n: the sum of weight_t u_t, one tile of it."""
+    tile_k, x, head = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    u += (head // H) * u_b + (head % H) * u_h
+    at_k = tile_k * TILE_K + tl.arange(0, TILE_K)
+    total = tl.zeros((TILE_K,), dtype=ACC)
+    for r in range(0, BLOCKS):
+        rows, ok = block_rows(x, r, S, L, ROWS, EVEN)
+        w = tl.load(weight + head * S + rows, mask=ok, other=0.0)
+        total += tl.sum(load_tile(u, rows, at_k, u_s, DK).to(ACC) * w[:, None], axis=0)
+    tl.store(sums + (head * N + x) * DK + at_k, total, mask=at_k < DK)
+
+
+@triton.jit(do_not_specialize=LOOSE)
+def walk_kernel(
+    u, y, weight, sums, keep, c0, n0, c, n, c_last, n_last, c_seen, n_seen, product,
+    u_b, u_h, u_s, y_b, y_h, y_s,
+    H, S, L, N, DK: tl.constexpr, DV: tl.constexpr,
+    ROWS: tl.constexpr, TILE_K: tl.constexpr, TILE_V: tl.constexpr, BLOCKS: tl.constexpr,
+    ACC: tl.constexpr, DOT: tl.constexpr, EVEN: tl.constexpr,
+    START: tl.constexpr, LAST: tl.constexpr, BACK: tl.constexpr,
+):  # fmt: skip
+    """Carry one tile of a state over the chunks; store it as it is on arrival at each, and at last.
+
+    Per chunk c' = keep c + sum_t weight_t u_t y_t^T and n' = keep n + sums: forward with u = k,
+    y = v; with BACK from the last chunk to the first, for the gradients of the states, with
+    u = q, y = dh. Then also `product`: this tile's share of c' . c_seen + n' . n_seen, where the
+    seen are the states before the chunk.
+    """
+    tile_v, tile_k, head = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    u += (head // H) * u_b + (head % H) * u_h
+    y += (head // H) * y_b + (head % H) * y_h
     at_k = tile_k * TILE_K + tl.arange(0, TILE_K)
     at_v = tile_v * TILE_V + tl.arange(0, TILE_V)
     in_k = at_k < DK
-    has_n = in_k & (tile_v == 0)  # the first column of tiles keeps n, the first tile m
-    has_m = (tile_k == 0) & (tile_v == 0)
+    has_n = in_k & (tile_v == 0)  # the first column of tiles keeps n
+    if START:
+        mat = load_tile(c0 + head * DK * DV, state_rows(at_k, DK), at_v, DV, DV).to(ACC)
+        mat = tl.where(in_k[:, None], mat, 0.0)
+        vec = tl.load(n0 + head * DK + at_k, mask=in_k, other=0.0).to(ACC)
+    else:
+        mat = tl.zeros((TILE_K, TILE_V), dtype=ACC)
+        vec = tl.zeros((TILE_K,), dtype=ACC)
+    for step in range(0, N * BLOCKS):
+        walked = step // BLOCKS
+        x, r = (N - 1 - walked if BACK else walked), step % BLOCKS
+        arrives = r == 0
+        state = head * N + x
+        store_tile(c + state * DK * DV, mat, at_k, at_v, DV, in_k & arrives, DV)
+        tl.store(n + state * DK + at_k, vec, mask=has_n & arrives)
 
-    mat = load_tile(c0 + b * DK * DV, at_k, at_v, DV, in_k, DV).to(ACC)
-    vec = tl.load(n0 + b * DK + at_k, mask=in_k, other=0.0).to(ACC)
-    top = tl.load(m0 + b).to(ACC)
-    for x in range(0, N):
-        store_tile(c + (b * N + x) * DK * DV, mat, at_k, at_v, DV, in_k, DV)
-        tl.store(n + (b * N + x) * DK + at_k, vec, mask=has_n)
-        tl.store(m + b * (N + 1) + x, top, mask=has_m)
+        rows, ok = block_rows(x, r, S, L, ROWS, EVEN)
+        kept = tl.where(arrives, tl.load(keep + state), 1.0)
+        if BACK:  # early: nothing waits for it but the last line
+            leaves = r == BLOCKS - 1
+            seen = load_tile(c_seen + state * DK * DV, state_rows(at_k, DK), at_v, DV, DV)
+            seen_n = tl.load(n_seen + state * DK + at_k, mask=has_n & leaves, other=0.0)
+        left = load_tile(u, rows, at_k, u_s, DK).to(ACC)
+        right = load_tile(y, rows, at_v, y_s, DV).to(DOT)
+        w = tl.load(weight + head * S + rows, mask=ok, other=0.0)
+        mat = add_product(mat * kept, tl.trans((left * w[:, None]).to(DOT)), right)
+        vec = vec * kept + tl.load(sums + state * DK + at_k, mask=in_k & arrives, other=0.0)
+        if BACK:
+            total = tl.sum(tl.sum(mat * seen, axis=1) + vec * seen_n, axis=0)
+            tiles = tl.num_programs(0) * tl.num_programs(1)
+            at = state * tiles + tile_k * tl.num_programs(0) + tile_v
+            tl.store(product + at, total, mask=leaves)
+    if LAST:
+        store_tile(c_last + head * DK * DV, mat, at_k, at_v, DV, in_k, DV)
+        tl.store(n_last + head * DK + at_k, vec, mask=has_n)
 
-        rows, ok = chunk_rows(x, S, L, ROWS)
-        log_i, log_f = load_gates(i + b * S, lf + b * S, rows, ok)
-        a = log_to_end(log_i, lf + b * S, rows, S, L, ROWS)
-        carried = tl.sum(log_f, axis=0) + top
-        top = tl.maximum(tl.maximum(carried, tl.max(a, axis=0)), LOWEST)
-        kept, w = tl.exp(carried - top), tl.exp(a - top)
 
-        keys = load_tile(k, rows, at_k, k_s, ok, DK).to(ACC) * w[:, None]
-        values = load_tile(v, rows, at_v, v_s, ok, DV).to(DOT)
-        added = tl.dot(tl.trans(keys).to(DOT), values, input_precision=PRECISION)
-        mat = mat * kept + added
-        vec = vec * kept + tl.sum(keys, axis=0)
-    store_tile(c_last + b * DK * DV, mat, at_k, at_v, DV, in_k, DV)
-    tl.store(n_last + b * DK + at_k, vec, mask=has_n)
-    tl.store(m_last + b, top, mask=has_m)
-    tl.store(m + b * (N + 1) + N, top, mask=has_m)
+@triton.jit
+def similar(q, k, q_s, k_s, rows, keys,
+            ROWS: tl.constexpr, KEYS: tl.constexpr, D: tl.constexpr, TILE: tl.constexpr,
+            ACC: tl.constexpr, DOT: tl.constexpr):  # fmt: skip
+    """The products of a block of rows of q with a block of rows of k, (ROWS, KEYS)."""
+    out = tl.zeros((ROWS, KEYS), dtype=ACC)
+    for tile in range(0, tl.cdiv(D, TILE)):
+        at = tile * TILE + tl.arange(0, TILE)
+        left = load_tile(q, rows, at, q_s, D).to(DOT)
+        right = load_tile(k, keys, at, k_s, D).to(DOT)
+        out = add_product(out, left, tl.trans(right))
+    return out
 
 
 @triton.jit(do_not_specialize=LOOSE)
 def outputs_kernel(
-    q, k, v, i, lf, c, n, m, h, stable, den, winner,
+    q, k, v, log_i, b, top, read, c, n, h, den,
     q_b, q_h, q_s, k_b, k_h, k_s, v_b, v_h, v_s,
-    H, S, L, N, DK, DV,
-    ROWS: tl.constexpr, TILE_K: tl.constexpr, TILE_V: tl.constexpr,
-    ACC: tl.constexpr, DOT: tl.constexpr, EPS: tl.constexpr,
+    H, S, L, N, DK: tl.constexpr, DV: tl.constexpr,
+    ROWS: tl.constexpr, KEYS: tl.constexpr, PART: tl.constexpr, TILE_V: tl.constexpr,
+    ACC: tl.constexpr, DOT: tl.constexpr, EVEN: tl.constexpr, EPS: tl.constexpr,
 ):  # fmt: skip
-    """Make one chunk's h, one tile of columns; keep M, the denominator and who won M."""
-    x, b, tile_v = tl.program_id(0), tl.program_id(1).to(tl.int64), tl.program_id(2)
-    q += (b // H) * q_b + (b % H) * q_h
-    k += (b // H) * k_b + (b % H) * k_h
-    v += (b // H) * v_b + (b % H) * v_h
-    rows, ok = chunk_rows(x, S, L, ROWS)
+    """Make h of one block of rows, one tile of columns; keep the denominator."""
+    tile_v, block, head = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    q += (head // H) * q_b + (head % H) * q_h
+    k += (head // H) * k_b + (head % H) * k_h
+    v += (head // H) * v_b + (head % H) * v_h
+    log_i, b, top, read = log_i + head * S, b + head * S, top + head * S, read + head * S
+    x, r = block // tl.cdiv(L, ROWS), block % tl.cdiv(L, ROWS)
+    rows, ok = block_rows(x, r, S, L, ROWS, EVEN)
     at_v = tile_v * TILE_V + tl.arange(0, TILE_V)
+    b_rows = tl.load(b + rows, mask=ok, other=0.0)
+    top_rows = tl.load(top + rows, mask=ok, other=float("inf"))  # such a row weighs nothing
 
-    log_i, log_f = load_gates(i + b * S, lf + b * S, rows, ok)
-    log_d = log_weights(log_i, log_f, ok, ROWS)
-    carried = tl.cumsum(log_f, axis=0) + tl.load(m + b * (N + 1) + x)
-    own = tl.max(log_d, axis=1)
-    top = tl.maximum(tl.maximum(carried, own), LOWEST)
-
-    p = tl.zeros((ROWS, ROWS), dtype=ACC)
-    num = tl.zeros((ROWS, TILE_V), dtype=ACC)
+    c += (head * N + x) * DK * DV
+    n += (head * N + x) * DK
     dot_n = tl.zeros((ROWS,), dtype=ACC)
-    for tile in range(0, tl.cdiv(DK, TILE_K)):
-        at_k = tile * TILE_K + tl.arange(0, TILE_K)
-        in_k = at_k < DK
-        queries = load_tile(q, rows, at_k, q_s, ok, DK).to(DOT)
-        keys = load_tile(k, rows, at_k, k_s, ok, DK).to(DOT)
-        mat = load_tile(c + (b * N + x) * DK * DV, at_k, at_v, DV, in_k, DV).to(DOT)
-        vec = tl.load(n + (b * N + x) * DK + at_k, mask=in_k, other=0.0)
-        p += tl.dot(queries, tl.trans(keys), input_precision=PRECISION)
-        num += tl.dot(queries, mat, input_precision=PRECISION)
-        dot_n += tl.sum(queries.to(ACC) * vec[None, :], axis=1)
+    # A loop of its own: Triton 3.6 overwrites what a product still reads where a sum reads it too.
+    for part in range(0, tl.cdiv(DK, PART)):
+        at_k = part * PART + tl.arange(0, PART)
+        vec = tl.load(n + at_k, mask=at_k < DK, other=0.0)
+        dot_n += tl.sum(load_tile(q, rows, at_k, q_s, DK).to(ACC) * vec[None, :], axis=1)
+    num = tl.zeros((ROWS, TILE_V), dtype=ACC)
+    for part in range(0, tl.cdiv(DK, PART)):
+        at_k = part * PART + tl.arange(0, PART)
+        queries = load_tile(q, rows, at_k, q_s, DK).to(DOT)
+        mat = load_tile(c, state_rows(at_k, DK), at_v, DV, DV).to(DOT)
+        num = add_product(num, queries, mat)
+    carried = tl.load(read + rows, mask=ok, other=0.0)
+    num, total = num * carried[:, None], dot_n * carried
 
-    p = p * head_scale(DK, ACC) * tl.exp(log_d - top[:, None])
-    weight = tl.exp(carried - top) * head_scale(DK, ACC)
-    values = load_tile(v, rows, at_v, v_s, ok, DV).to(DOT)
-    num = num * weight[:, None] + tl.dot(p.to(DOT), values, input_precision=PRECISION)
-    total = tl.sum(p, axis=1) + dot_n * weight
-    bound = tl.maximum(tl.abs(total), tl.exp(-top)) + EPS
-    store_tile(h + b * S * DV, num / bound[:, None], rows, at_v, DV, ok, DV)
-
-    place = tl.arange(0, ROWS)[None, :]
-    first = tl.min(tl.where(log_d == own[:, None], place, ROWS), axis=1)
-    who = tl.where(carried >= own, CARRIED, first)
-    who = tl.where(tl.maximum(carried, own) < LOWEST, NOBODY, who)
-    keeps = ok & (tile_v == 0)
-    tl.store(stable + b * S + rows, top, mask=keeps)
-    tl.store(den + b * S + rows, total, mask=keeps)
-    tl.store(winner + b * S + rows, who, mask=keeps)
+    for y in range(0, tl.cdiv(tl.minimum(r * ROWS + ROWS, L), KEYS)):
+        keys, key_ok = block_rows(x, y, S, L, KEYS, EVEN)
+        b_keys = tl.load(b + keys, mask=key_ok, other=0.0)
+        log_keys = tl.load(log_i + keys, mask=key_ok, other=float("-inf"))
+        p = similar(q, k, q_s, k_s, rows, keys, ROWS, KEYS, DK, PART, ACC, DOT)
+        p *= weights(rows, keys, b_rows, b_keys, log_keys, top_rows, ACC) * head_scale(DK, ACC)
+        values = load_tile(v, keys, at_v, v_s, DV).to(DOT)
+        num = add_product(num, p.to(DOT), values)
+        total += tl.sum(p, axis=1)
+    bound = tl.maximum(tl.abs(total), tl.exp(-top_rows)) + EPS
+    store_tile(h + head * S * DV, num / bound[:, None], rows, at_v, DV, ok, DV)
+    tl.store(den + head * S + rows, total, mask=ok & (tile_v == 0))

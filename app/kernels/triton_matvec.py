@@ -58,8 +58,8 @@ class Tiles:
 # By bytes of a weight: where a row is one tile, and for wider rows; measured on an H200
 # (data/experiments/decode.md).
 TILES = {
-    1: (Tiles(8, 1024, 8), Tiles(8, 512, 4)),
-    2: (Tiles(8, 2048, 8), Tiles(8, 512, 4)),
+    1: (Tiles(8, 1024, 4), Tiles(8, 512, 4)),
+    2: (Tiles(4, 2048, 4), Tiles(8, 512, 4)),
     4: (Tiles(4, 1024, 8), Tiles(4, 1024, 8)),
 }
 PROGRAMMATIC = 2  # 0 never, 1 wait first, 2 load the first weights before

@@ -41,7 +41,7 @@ def add_norm_kernel(x, added, gain, y, E, eps, TILE: tl.constexpr):
     """One row a program."""
     row, at = tl.program_id(0).to(tl.int64), tl.arange(0, TILE)
     ok = at < E
-    u = tl.load(x + row * E + at, mask=ok, other=0.0)
+    u = tl.load(x + row * E + at, mask=ok, other=0.0).to(tl.float32)
     if added is not None:
         u += tl.load(added + row * E + at, mask=ok, other=0.0).to(tl.float32)
         tl.store(x + row * E + at, u, mask=ok)

@@ -124,14 +124,20 @@ class GraphReader:
         count = ids.shape[1]
         self._ids[:, :count] = ids
         self._length.fill_(count)
-        for n, block in enumerate(self._before.blocks):
-            for name, tensor in block.tensors().items():
-                if state is None:
-                    tensor.zero_()
-                else:
-                    tensor.copy_(state.blocks[n].tensors()[name])
+        # All tensors in some launches: one each took longer than the host had while a prompt ran.
+        if state is None:
+            torch._foreach_zero_(_tensors(self._before))
+        else:
+            torch._foreach_copy_(_tensors(self._before), _tensors(state))
         self._graph.replay()
-        return self._last.clone(), self._after.apply(torch.clone)
+        after = self._after.apply(torch.empty_like)
+        torch._foreach_copy_(_tensors(after), _tensors(self._after))
+        return self._last.clone(), after
+
+
+def _tensors(state: ModelState) -> list[Tensor]:
+    """All of a state's, in the order of their names."""
+    return [x for block in state.blocks for _, x in sorted(block.tensors().items())]
 
 
 class GraphDecoder:

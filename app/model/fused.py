@@ -208,9 +208,8 @@ def project(fused: Fused, x: Tensor) -> Tensor:
     """Residual stream (R,E) -> capped logits (R,V) float32, as `XLSTM.project`; x stays."""
     from app.kernels.triton_rows import add_norm
 
-    c, y = fused.config, x.to(fused.dtype)
-    if fused.norm is not None:
-        y = add_norm(x, None, fused.norm, c.norm_eps, fused.dtype)
+    c, dtype = fused.config, fused.dtype
+    y = x.to(dtype) if fused.norm is None else add_norm(x, None, fused.norm, c.norm_eps, dtype)
     return soft_cap(linear(fused.head, y).float(), c.output_logit_soft_cap)
 
 

@@ -1,12 +1,11 @@
 """What Triton makes of the kernels for a Hopper GPU, on a machine without one.
 
-Run as a program (not interpreted): prints {kernel: [TTGIR of each variant]} as JSON for one form.
+Run as a program (not interpreted): prints {kernel: [TTGIR of each variant]} as JSON.
 """
 
 import json
 import re
 import sys
-from importlib import import_module
 
 import torch
 import triton
@@ -14,11 +13,6 @@ import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 from triton.runtime.jit import JITFunction
-
-FORMS = {
-    "triton": "app.kernels.triton_chunkwise:mlstm_chunkwise_triton",
-    "wide": "app.kernels.triton_wide:mlstm_chunkwise_wide",
-}
 
 
 class NoGPU:
@@ -72,17 +66,18 @@ def overwritten(ttgir):
     return sorted(found)
 
 
-def compile_form(form):
-    """Call a form once with its gradient, launching nothing."""
-    module, name = FORMS[form].split(":")
+def compile_all():
+    """Call the chunkwise form once with its gradient, launching nothing."""
+    from app.kernels.triton_chunkwise import mlstm_chunkwise_triton
+
     wide = [torch.randn(1, 2, 512, d, dtype=torch.bfloat16) for d in (256, 256, 512)]
     gates = [torch.randn(1, 512, 2, dtype=torch.bfloat16).transpose(1, 2) for _ in range(2)]
     leaves = [y.requires_grad_() for y in (*wide, *gates)]
-    h, _ = getattr(import_module(module), name)(*leaves)
+    h, _ = mlstm_chunkwise_triton(*leaves)
     h.sum().backward()
 
 
-def main(form):
+def main(what):
     """Compile instead of launching, and print what came of it."""
     made, run = {}, JITFunction.run
 
@@ -93,11 +88,11 @@ def main(form):
 
     JITFunction.run = compile_only
     driver.set_active(NoGPU())
-    if form == "planted":
+    if what == "planted":
         x = torch.empty(64, 4096, dtype=torch.bfloat16)
         planted_kernel[(1,)](x, x, x, 8, 64, num_warps=4, num_stages=3)
     else:
-        compile_form(form)
+        compile_all()
     print(json.dumps(made))
 
 

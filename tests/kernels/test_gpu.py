@@ -36,9 +36,9 @@ def triton():
     return resolve("triton", device=GPU)
 
 
-@pytest.fixture(scope="module", params=["chunkwise--triton", "chunkwise--triton_wide"])
-def sequence(request, triton):
-    return resolve(request.param, device=GPU).sequence
+@pytest.fixture(scope="module")
+def sequence(triton):
+    return triton.sequence
 
 
 def test_auto_takes_triton(triton):

@@ -14,7 +14,7 @@ from tests.kernels.close import (
     kernel_files,
 )
 
-from app.kernels import State, mlstm_chunkwise, mlstm_parallel, triton_wide_tiles, zero_state
+from app.kernels import State, mlstm_chunkwise, mlstm_parallel, triton_tiles, zero_state
 from app.kernels.backends import resolve
 
 if torch.cuda.is_available():
@@ -23,9 +23,9 @@ if torch.cuda.is_available():
 CPU = "cpu"
 
 
-@pytest.fixture(scope="module", params=["chunkwise--triton", "chunkwise--triton_wide"])
-def chunkwise(request):
-    return resolve(request.param, device=CPU).sequence
+@pytest.fixture(scope="module")
+def chunkwise():
+    return resolve("chunkwise--triton", device=CPU).sequence
 
 
 @pytest.fixture(scope="module")
@@ -44,22 +44,22 @@ def test_forward_equals_native(chunkwise, s, dk, dv, chunk, start):
 @pytest.fixture
 def small_tiles(monkeypatch):
     """Tiles of 16 and gates of 64 tokens at once: every loop over tiles and blocks runs."""
-    for tile in triton_wide_tiles.FLOAT32.values():
+    for tile in triton_tiles.FLOAT32.values():
         for name in tile:
             monkeypatch.setitem(tile, name, 16 if name.isupper() else tile[name])
-    monkeypatch.setattr(triton_wide_tiles, "GATES", 128)
-    triton_wide_tiles.plan.cache_clear()
+    monkeypatch.setattr(triton_tiles, "GATES", 128)
+    triton_tiles.plan.cache_clear()
     yield
-    triton_wide_tiles.plan.cache_clear()
+    triton_tiles.plan.cache_clear()
 
 
 @pytest.mark.parametrize(
     "s, dk, dv, chunk, start",
     [(37, 24, 24, 1000, True), pytest.param(45, 40, 24, 20, False, marks=pytest.mark.slow)],
 )
-def test_any_tiles_equal_native(small_tiles, s, dk, dv, chunk, start):
+def test_any_tiles_equal_native(chunkwise, small_tiles, s, dk, dv, chunk, start):
     sizes = {"b": 1, "h": 1}
-    case = (resolve("chunkwise--triton_wide").sequence, s, dk, dv, torch.float32, start, CPU, chunk)
+    case = (chunkwise, s, dk, dv, torch.float32, start, CPU, chunk)
     cases.forward_equals_native(*case, **sizes)
     cases.gradients_equal_native(*case, **sizes)
 

@@ -5,7 +5,7 @@ import torch
 from tests.model.small import prompt, small
 
 from app.model.checkpoint import load_model
-from app.model.cuda_graph import graphs_of
+from app.model.cuda_graph import captured, graphs_of
 from app.model.decode_step import DecodeStep
 from app.model.fused import fused_of
 from app.model.generate import decode_step, generate, prefill
@@ -59,6 +59,24 @@ def test_bfloat16_steps_equal_float32_ones_of_the_same_weights(folders, int8):
         logits, state = decode_step(exact, step.tokens.clone(), state)
         step.run()
         assert (step.logits - logits).abs().max() < 1e-3
+        assert step.tokens.tolist() == logits.argmax(1).tolist()
+
+
+@INT8
+@pytest.mark.parametrize("batch", [8, 32])
+def test_steps_of_many_rows_equal_the_native_layers(folders, batch, int8):
+    """In float32, in a graph: every row its own token, from the zero state on."""
+    fused = load(folders[0], True, int8=int8)
+    layers = load(folders[0], False, int8=int8, kernels="native")
+    step = DecodeStep(fused_of(fused), batch)
+    graph, _ = captured(step.run)
+    state = layers.zero_state(batch)
+    step.load(state)
+    step.tokens.copy_(torch.arange(batch) + 1)
+    for _ in range(10):
+        logits, state = decode_step(layers, step.tokens.clone(), state)
+        graph.replay()
+        torch.testing.assert_close(step.logits, logits, rtol=0, atol=5e-4)
         assert step.tokens.tolist() == logits.argmax(1).tolist()
 
 

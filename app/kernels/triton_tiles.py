@@ -1,4 +1,4 @@
-"""Tiles, warps and stages of the wide Triton kernels, and the grids that follow. Computes nothing.
+"""Tiles, warps and stages of the chunkwise Triton kernels, and their grids. Computes nothing.
 
 Any choice gives the same results; `data/experiments/kernels.md` says what was tried.
 """
@@ -19,8 +19,9 @@ GATES = 4096
 
 BFLOAT16 = {
     "sums": {"ROWS": 64, "TILE_K": 64},
-    "walk": {"ROWS": 128, "TILE_K": 64, "TILE_V": 128, "num_warps": 8, "num_stages": 3},
-    "outputs": {"ROWS": 64, "KEYS": 64, "PART": 64, "TILE_V": 256, "num_warps": 4, "num_stages": 3},
+    "walk": {"ROWS": 128, "TILE_K": 64, "TILE_V": 128, "num_warps": 4, "num_stages": 3},
+    "walk_back": {"ROWS": 128, "TILE_K": 64, "TILE_V": 128, "num_warps": 8, "num_stages": 3},
+    "outputs": {"ROWS": 64, "KEYS": 64, "PART": 64, "TILE_V": 512, "num_warps": 8, "num_stages": 2},
     "queries": {"ROWS": 64, "TILE_K": 256, "PART_K": 64, "PART_V": 64, "num_warps": 8},
     "keys": {"ROWS": 64, "TILE_K": 256, "PART_K": 64, "PART_V": 64, "num_warps": 8},
     "values": {"ROWS": 64, "PART": 64, "TILE_V": 256, "num_warps": 8, "num_stages": 3},
@@ -29,6 +30,7 @@ BFLOAT16 = {
 FLOAT32 = {
     "sums": {"ROWS": 64, "TILE_K": 64},
     "walk": {"ROWS": 64, "TILE_K": 64, "TILE_V": 64, "num_warps": 8, "num_stages": 1},
+    "walk_back": {"ROWS": 64, "TILE_K": 64, "TILE_V": 64, "num_warps": 8, "num_stages": 1},
     "outputs": {"ROWS": 64, "KEYS": 64, "PART": 64, "TILE_V": 64, "num_warps": 8, "num_stages": 1},
     "queries": {"ROWS": 64, "TILE_K": 64, "PART_K": 64, "PART_V": 64, "num_stages": 1},
     "keys": {"ROWS": 64, "TILE_K": 64, "PART_K": 64, "PART_V": 64, "num_stages": 1},
@@ -38,6 +40,9 @@ FLOAT64 = {
     name: {key: min(n, 32) if key.isupper() else n for key, n in tile.items()}
     for name, tile in FLOAT32.items()
 }
+# In place of those of "outputs" where their programs would not occupy every multiprocessor.
+FEW = {torch.bfloat16: {"TILE_V": 128, "num_warps": 4, "num_stages": 3}}
+MULTIPROCESSORS = 132  # of an H100 or H200
 TILES = {torch.bfloat16: BFLOAT16, torch.float32: FLOAT32, torch.float64: FLOAT64}
 
 
@@ -95,14 +100,18 @@ def plan(
         "TILE_V": dv,
         "PART_V": dv,
     }
+    chunks, rows = triton.cdiv(length, chunk), _fit(GATES, chunk)
+    chosen = dict(TILES[dot])
+    blocks = batch * heads * chunks * triton.cdiv(chunk, chosen["outputs"]["ROWS"])
+    if blocks * triton.cdiv(dv, chosen["outputs"]["TILE_V"]) < MULTIPROCESSORS:
+        chosen["outputs"] = chosen["outputs"] | FEW.get(dot, {})
     tiles = {
         name: {key: _fit(n, limits[key]) if key in limits else n for key, n in tile.items()}
-        for name, tile in TILES[dot].items()
+        for name, tile in chosen.items()
     }
-    chunks, rows = triton.cdiv(length, chunk), _fit(GATES, chunk)
     tiles["gates"] = {"ROWS": rows, "CHUNKS": min(triton.next_power_of_2(chunks), GATES // rows)}
     tiles["gates"]["num_warps"] = 8
-    for name in ("sums", "walk"):
+    for name in ("sums", "walk", "walk_back"):
         tiles[name]["BLOCKS"] = -(-chunk // tiles[name]["ROWS"])
     cuts = [n for tile in tiles.values() for key, n in tile.items() if key in ("ROWS", "KEYS")]
     even = length % chunk == 0 and all(chunk % n == 0 for n in cuts)
