@@ -24,7 +24,7 @@ DEFAULT_SHA256 = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
-TOKENS_PER_BATCH = 2048  # more does not stay in the cache of a core: slower, seen up to 16,384
+TOKENS_PER_BATCH = 1200  # more does not stay in the cache of a core: slower, seen up to 16,384
 
 
 class Embedder:
@@ -163,6 +163,9 @@ class Embedder:
 
     def _load(self) -> Any:
         model = _load(self._source, self._device)
+        from app.retrieve.encoder import use_compiled  # torch
+
+        use_compiled(model[0])
         preprocess = model.preprocess
 
         def one_at_a_time(*args: Any, **kwargs: Any) -> Any:
