@@ -38,7 +38,7 @@ def test_ask_prints_one_json_object_a_question(options, tmp_path, capsys):
             "sources",
             "timings",
         } <= set(answer)
-        assert answer["retriever"] == "similarity" and answer["mode"] == "quote"
+        assert answer["retriever"] == "similarity" and answer["mode"] == "sentence"
         assert set(answer["timings"]) == {"retrieve", "evidence", "answer"}
         assert len(answer["sources"]) == 3
         for source in answer["sources"]:
@@ -46,8 +46,8 @@ def test_ask_prints_one_json_object_a_question(options, tmp_path, capsys):
             assert {"label", "section", "start", "end", "score", "text"} <= set(source)
         for sentence in answer["sentences"]:
             assert sentence["supported"] == bool(sentence["citations"])
-            for n in sentence["citations"]:
-                assert sentence["text"] in answer["sources"][n - 1]["text"]
+        for item in answer["evidence"]:
+            assert item["text"] in answer["sources"][item["source"] - 1]["text"]
 
 
 def test_a_question_that_cannot_be_asked_does_not_stop_the_others(options, tmp_path, capsys):

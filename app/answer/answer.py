@@ -23,7 +23,7 @@ LEAST_COSINE = 0.25  # below it nothing counts as found, and the reader is not a
 # others may be. Over 79 questions on papers with a right sentence among three passages, the best
 # alone is right in 63 %; within the limits of quotes 2.1 are shown and one of them is right in
 # 86 %, of always three in 90 % (data/experiments/answer.md).
-SHOWN = {"quote": (3, 2.0), "sentence": (1, 0.0), "short": (1, 0.0), "bullets": (3, 2.0)}
+SHOWN = {"quote": (3, 2.0), "sentence": (3, 2.0), "short": (1, 0.0), "bullets": (3, 2.0)}
 
 
 class Searcher(Protocol):
@@ -265,6 +265,6 @@ def streamed(
         if isinstance(step, EvidenceChosen):
             yield views_text.evidence(step.evidence) + "\n\n"
         elif isinstance(step, Text):
-            yield "\n".join(map(text.plain, step.piece.split("\n")))
+            yield "\n".join(map(text.wrapped, step.piece.split("\n")))
         elif isinstance(step, Answer):
             yield views_text.after(step) + "\n"

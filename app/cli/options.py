@@ -47,9 +47,9 @@ def add_answer_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default=MODEL, help=f"folder of the reader (default: {MODEL})")
     parser.add_argument(
         "--mode",
-        default="quote",
+        default="sentence",
         choices=("quote", "sentence", "bullets", "short"),
-        help="the evidence itself, or a phrased answer after it (default: quote)",
+        help="the evidence itself, or an answer from it (default: sentence)",
     )
     parser.add_argument("--k", type=positive, default=3, help="passages to read (default: 3)")
 
