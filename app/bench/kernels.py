@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any
 
 import torch
+import torch._dynamo
 
 from app.bench import Options
 from app.bench.rows import Row
@@ -109,6 +110,8 @@ def peers() -> dict[int, Callable[..., Any]]:
         from mlstm_kernels.torch.chunkwise.triton_xl_chunk import mlstm_chunkwise__xl_chunk
     except ImportError:
         return {}
+    # Its gates go through torch.compile: each of our sizes is to run compiled.
+    torch._dynamo.config.recompile_limit = 64
     return {
         size: lambda *x, size=size: mlstm_chunkwise__xl_chunk(
             *x, return_last_states=True, chunk_size=size

@@ -2,11 +2,11 @@
 
 Importing this file imports Triton; `backends.resolve` does so on first use only.
 
-Forward: `gates_kernel` makes all that depends on gates alone, so that nothing else has a maximum
-to keep; `sums_kernel` sums what each chunk adds to n; `walk_kernel` walks the chunks and stores
-the state before each; `outputs_kernel` then makes every block of h at once. Equations and names
-are those of `chunkwise.py`; M_t is the m of the recurrent form, and the state before a chunk is
-stored in the products' dtype.
+Forward: `chunk_gates_kernel` and `gates_kernel` make all that depends on gates alone, so that
+nothing else has a maximum to keep, and what each chunk adds to n; `walk_kernel` walks the chunks
+and stores the state before each; `outputs_kernel` then makes every block of h at once. Equations
+and names are those of `chunkwise.py`; M_t is the m of the recurrent form, and the state before a
+chunk is stored in the products' dtype.
 
 Backward. With R_t = max(|den_t|, e^-M_t) + eps, X_t = dh_t . h_t and dnum_t = dh_t / R_t:
 
@@ -42,7 +42,13 @@ from app.kernels.triton_backward import (
     rows_kernel,
     values_kernel,
 )
-from app.kernels.triton_forward import gates_kernel, outputs_kernel, sums_kernel, walk_kernel
+from app.kernels.triton_forward import (
+    chunk_gates_kernel,
+    gates_kernel,
+    outputs_kernel,
+    sums_kernel,
+    walk_kernel,
+)
 from app.kernels.triton_launch import aligned, launch
 from app.kernels.triton_tiles import Plan, plan
 
@@ -144,20 +150,22 @@ def _forward(p: Plan, eps: float, q, k, v, i, f, c0, n0, m0):
     key = eps, start, aligned((q, k, v, i, f, c0, n0, m0))
     of_tokens = torch.empty(5, p.sequences, p.length, device=q.device, dtype=p.acc)
     log_i, top, write, read, den = of_tokens.unbind()
-    b, keep = _new(p, q, p.length, dtype=torch.float64), _new(p, q, p.chunks)
+    of_chunks = torch.empty(3, p.sequences, p.chunks, device=q.device, dtype=p.acc)
+    forgotten, gained, keep = of_chunks.unbind()
+    b = _new(p, q, p.length, dtype=torch.float64)
     c = _new(p, q, p.chunks, p.dk, p.dv, dtype=p.dot)
     sums, n = (_new(p, q, p.chunks, p.dk) for _ in range(2))
     last = _states(p, q)
     h = torch.empty(*q.shape[:3], p.dv, device=q.device, dtype=v.dtype)
 
-    launch(p.compiled, key, gates_kernel, (p.sequences,), (
-        i, f, m0, log_i, b, top, write, read, keep, last[2],
-        *i.stride(), *f.stride(), *p.numbers, p.dk,
+    of_gates = *i.stride(), *f.stride()
+    launch(p.compiled, key, chunk_gates_kernel, (p.chunks, p.sequences), (
+        i, f, forgotten, gained, *of_gates, *p.numbers,
+    ), {"ACC": p.types["ACC"], **p.tiles["chunk_gates"]})  # fmt: skip
+    launch(p.compiled, key, gates_kernel, (p.chunks, p.sequences), (
+        i, f, k, m0, forgotten, gained, log_i, b, top, write, read, keep, sums, last[2],
+        *of_gates, *k.stride()[:3], *p.numbers, p.dk,
     ), {"ACC": p.types["ACC"], "START": start, **p.tiles["gates"]})  # fmt: skip
-    grid = p.count("sums", p.dk, "TILE_K"), p.chunks, p.sequences
-    launch(p.compiled, key, sums_kernel, grid, (
-        k, write, sums, *k.stride()[:3], *p.numbers, p.dk,
-    ), {"ACC": p.types["ACC"], "EVEN": p.types["EVEN"], **p.tiles["sums"]})  # fmt: skip
     grid = p.count("walk", p.dv, "TILE_V"), p.count("walk", p.dk, "TILE_K"), p.sequences
     launch(p.compiled, key, walk_kernel, grid, (
         k, v, write, sums, keep, c0, n0, c, n, *last[:2], c, n, n,
@@ -209,7 +217,7 @@ def _backward(p: Plan, eps: float, x, i, f, m0, h, kept, dh, last):
         i, f, m0 if start else q, top, of_row, of_key, dm, product, *(last or (q,) * 4)[2:],
         di, df, first[2], *i.stride(), *f.stride(), *p.numbers, product.shape[-1],
         SHARES=shares, MOST=triton.next_power_of_2(product.shape[-1]),
-        ACC=p.types["ACC"], START=start, ENDS=ends, **p.tiles["gates"],
+        ACC=p.types["ACC"], START=start, ENDS=ends, **p.tiles["gate_gradients"],
     )  # fmt: skip
     return dq, dk, dv, di, df, *(first if start else (None,) * 3)
 

@@ -108,49 +108,85 @@ def load_gates(i, f, rows, ok, i_s, f_s, ACC: tl.constexpr):
 
 
 @triton.jit(do_not_specialize=LOOSE)
-def gates_kernel(
-    i, f, m0, log_i, b, top, write, read, keep, m_last,
+def chunk_gates_kernel(
+    i, f, forgotten, gained,
     i_b, i_h, i_s, f_b, f_h, f_s,
-    H, S, L, N, DK: tl.constexpr,
-    CHUNKS: tl.constexpr, ROWS: tl.constexpr, ACC: tl.constexpr, START: tl.constexpr,
+    H, S, L, N, ROWS: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """All that depends on gates alone, for one head, CHUNKS chunks at a time.
+    """A chunk as one token: its sum of log forget gates, its largest log weight at its end."""
+    x, head = tl.program_id(0), tl.program_id(1).to(tl.int64)
+    i += (head // H) * i_b + (head % H) * i_h
+    f += (head // H) * f_b + (head % H) * f_h
+    local = tl.arange(0, ROWS)
+    ok = (local < L) & (x * L + local < S)
+    log_i, log_f = load_gates(i, f, x * L + local, ok, i_s, f_s, ACC)
+    _, own = tl.associative_scan((log_f, log_i), 0, later)
+    largest = tl.max(tl.where(local == ROWS - 1, own, float("-inf")), axis=0)
+    tl.store(forgotten + head * N + x, tl.sum(log_f, axis=0))
+    tl.store(gained + head * N + x, largest)
+
+
+@triton.jit
+def stabilisers(forgotten, gained, m, x, N, CHUNKS: tl.constexpr, ACC: tl.constexpr):
+    """M before and after chunk x, after m; the same bits in the programs of both its neighbours."""
+    before, after, place = m, m, tl.arange(0, CHUNKS)
+    for block in range(0, x // CHUNKS + 1):
+        at = block * CHUNKS + place
+        over = tl.load(forgotten + at, mask=at < N, other=0.0)
+        top = tl.load(gained + at, mask=at < N, other=float("-inf"))
+        over, top = tl.associative_scan((over, top), 0, later)
+        every = tl.maximum(tl.maximum(over + m, top), LOWEST)
+        last = tl.sum(tl.where(at == x - 1, every, 0.0), axis=0)
+        before = tl.where(x == block * CHUNKS, m, last)
+        after = tl.sum(tl.where(at == x, every, 0.0), axis=0)
+        m = tl.sum(tl.where(place == CHUNKS - 1, every, 0.0), axis=0)
+    return before, after
+
+
+@triton.jit(do_not_specialize=LOOSE)
+def gates_kernel(
+    i, f, k, m0, forgotten, gained, log_i, b, top, write, read, keep, sums, m_last,
+    i_b, i_h, i_s, f_b, f_h, f_s, k_b, k_h, k_s,
+    H, S, L, N, DK: tl.constexpr,
+    ROWS: tl.constexpr, CHUNKS: tl.constexpr, TILE_K: tl.constexpr,
+    ACC: tl.constexpr, START: tl.constexpr,
+):  # fmt: skip
+    """All that depends on the gates of one chunk of one head, and what it adds to n (sums).
 
     Per token: log_i, b (sum of lf from its chunk's start), top (M), its weight in the state at its
     chunk's end (write), s times the weight of the state before its chunk (read); per chunk: keep.
     """
-    head = tl.program_id(0).to(tl.int64)
+    x, head = tl.program_id(0), tl.program_id(1).to(tl.int64)
     i += (head // H) * i_b + (head % H) * i_h
     f += (head // H) * f_b + (head % H) * f_h
+    k += (head // H) * k_b + (head % H) * k_h
     m = tl.load(m0 + head).to(ACC) if START else tl.cast(0.0, ACC)
-    place, local = tl.arange(0, CHUNKS), tl.arange(0, ROWS)
-    for first in range(0, N, CHUNKS):
-        chunk = first + place
-        rows = chunk[:, None] * L + local[None, :]
-        ok = (local < L)[None, :] & (rows < S)
-        li, lf = load_gates(i, f, rows, ok, i_s, f_s, ACC)
-        decay, own = tl.associative_scan((lf, li), 1, later)
-        largest = tl.max(tl.where(local[None, :] == ROWS - 1, own, float("-inf")), axis=1)
-        over, gained = tl.associative_scan((tl.sum(lf, axis=1), largest), 0, later)
-        after = tl.maximum(tl.maximum(over + m, gained), LOWEST)
-        shifted = tl.where(place[:, None] + 1 == place[None, :], after[:, None], 0.0)
-        before = tl.where(place == 0, m, tl.sum(shifted, axis=0))
-        m = tl.sum(tl.where(place == CHUNKS - 1, after, 0.0), axis=0)
-        stable = tl.maximum(tl.maximum(decay + before[:, None], own), LOWEST)
+    before, after = stabilisers(forgotten + head * N, gained + head * N, m, x, N, CHUNKS, ACC)
 
-        steps = tl.where(lf < FORGETS, RESET, lf).to(tl.float64)
-        sums, whole = tl.cumsum(steps, axis=1), tl.sum(steps, axis=1)
-        to_end = log_weight(whole[:, None] - sums, li, after[:, None], ACC)
-        from_start = log_weight(sums, before[:, None], stable, ACC)
-        at = head * S + rows
-        tl.store(log_i + at, li, mask=ok)
-        tl.store(b + at, sums, mask=ok)
-        tl.store(top + at, stable, mask=ok)
-        tl.store(write + at, tl.exp(to_end), mask=ok)
-        tl.store(read + at, tl.exp(from_start) * head_scale(DK, ACC), mask=ok)
-        crosses = log_weight(whole, before, after, ACC)
-        tl.store(keep + head * N + chunk, tl.exp(crosses), mask=chunk < N)
-    tl.store(m_last + head, m)
+    local = tl.arange(0, ROWS)
+    rows = x * L + local
+    ok = (local < L) & (rows < S)
+    li, lf = load_gates(i, f, rows, ok, i_s, f_s, ACC)
+    decay, own = tl.associative_scan((lf, li), 0, later)
+    stable = tl.maximum(tl.maximum(decay + before, own), LOWEST)
+    steps = tl.where(lf < FORGETS, RESET, lf).to(tl.float64)
+    b_rows, whole = tl.cumsum(steps, axis=0), tl.sum(steps, axis=0)
+    to_end = tl.exp(log_weight(whole - b_rows, li, after, ACC))
+    from_start = tl.exp(log_weight(b_rows, before, stable, ACC)) * head_scale(DK, ACC)
+    at = head * S + rows
+    tl.store(log_i + at, li, mask=ok)
+    tl.store(b + at, b_rows, mask=ok)
+    tl.store(top + at, stable, mask=ok)
+    tl.store(write + at, to_end, mask=ok)
+    tl.store(read + at, from_start, mask=ok)
+    tl.store(keep + head * N + x, tl.exp(log_weight(whole, before, after, ACC)))
+    tl.store(m_last + head, after, mask=x == N - 1)
+
+    there = tl.minimum(rows, tl.minimum(x * L + L, S) - 1)
+    for tile in tl.static_range((DK + TILE_K - 1) // TILE_K):
+        at_k = tile * TILE_K + tl.arange(0, TILE_K)
+        total = tl.sum(load_tile(k, there, at_k, k_s, DK).to(ACC) * to_end[:, None], axis=0)
+        tl.store(sums + (head * N + x) * DK + at_k, total, mask=at_k < DK)
 
 
 @triton.jit(do_not_specialize=LOOSE)
@@ -161,7 +197,7 @@ def sums_kernel(
     ROWS: tl.constexpr, TILE_K: tl.constexpr, BLOCKS: tl.constexpr,
     ACC: tl.constexpr, EVEN: tl.constexpr,
 ):  # fmt: skip
-    """What one chunk adds to n: the sum of weight_t u_t, one tile of it."""
+    """The sum of weight_t u_t of one chunk, one tile of it; forward `gates_kernel` makes it."""
     tile_k, x, head = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
     u += (head // H) * u_b + (head % H) * u_h
     at_k = tile_k * TILE_K + tl.arange(0, TILE_K)
@@ -251,7 +287,8 @@ def outputs_kernel(
     q, k, v, log_i, b, top, read, c, n, h, den,
     q_b, q_h, q_s, k_b, k_h, k_s, v_b, v_h, v_s,
     H, S, L, N, DK: tl.constexpr, DV: tl.constexpr,
-    ROWS: tl.constexpr, KEYS: tl.constexpr, PART: tl.constexpr, TILE_V: tl.constexpr,
+    ROWS: tl.constexpr, KEYS: tl.constexpr, PART: tl.constexpr, PART_K: tl.constexpr,
+    TILE_V: tl.constexpr,
     ACC: tl.constexpr, DOT: tl.constexpr, EVEN: tl.constexpr, EPS: tl.constexpr,
 ):  # fmt: skip
     """Make h of one block of rows, one tile of columns; keep the denominator."""
@@ -270,8 +307,8 @@ def outputs_kernel(
     n += (head * N + x) * DK
     dot_n = tl.zeros((ROWS,), dtype=ACC)
     # A loop of its own: Triton 3.6 overwrites what a product still reads where a sum reads it too.
-    for part in range(0, tl.cdiv(DK, PART)):
-        at_k = part * PART + tl.arange(0, PART)
+    for part in range(0, tl.cdiv(DK, PART_K)):
+        at_k = part * PART_K + tl.arange(0, PART_K)
         vec = tl.load(n + at_k, mask=at_k < DK, other=0.0)
         dot_n += tl.sum(load_tile(q, rows, at_k, q_s, DK).to(ACC) * vec[None, :], axis=1)
     num = tl.zeros((ROWS, TILE_V), dtype=ACC)
@@ -287,7 +324,7 @@ def outputs_kernel(
         keys, key_ok = block_rows(x, y, S, L, KEYS, EVEN)
         b_keys = tl.load(b + keys, mask=key_ok, other=0.0)
         log_keys = tl.load(log_i + keys, mask=key_ok, other=float("-inf"))
-        p = similar(q, k, q_s, k_s, rows, keys, ROWS, KEYS, DK, PART, ACC, DOT)
+        p = similar(q, k, q_s, k_s, rows, keys, ROWS, KEYS, DK, PART_K, ACC, DOT)
         p *= weights(rows, keys, b_rows, b_keys, log_keys, top_rows, ACC) * head_scale(DK, ACC)
         values = load_tile(v, keys, at_v, v_s, DV).to(DOT)
         num = add_product(num, p.to(DOT), values)

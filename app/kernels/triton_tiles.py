@@ -14,14 +14,19 @@ import triton.language as tl
 # Tokens of a chunk: states are stored once a chunk, work inside it is quadratic.
 CHUNK = {torch.bfloat16: 128}
 OTHER_CHUNK = 64
-# Tokens whose gates are worked on at once.
+# Chunks whose sums of gates are worked on at once, and tokens whose gradients of gates are.
+CHUNKS = 1024
 GATES = 4096
 
+# fmt: off
 BFLOAT16 = {
     "sums": {"ROWS": 64, "TILE_K": 64},
     "walk": {"ROWS": 128, "TILE_K": 64, "TILE_V": 128, "num_warps": 4, "num_stages": 3},
     "walk_back": {"ROWS": 128, "TILE_K": 64, "TILE_V": 128, "num_warps": 8, "num_stages": 3},
-    "outputs": {"ROWS": 64, "KEYS": 64, "PART": 64, "TILE_V": 512, "num_warps": 8, "num_stages": 2},
+    "outputs": {
+        "ROWS": 64, "KEYS": 64, "PART": 64, "PART_K": 128, "TILE_V": 512,
+        "num_warps": 8, "num_stages": 2,
+    },
     "queries": {"ROWS": 64, "TILE_K": 256, "PART_K": 64, "PART_V": 64, "num_warps": 8},
     "keys": {"ROWS": 64, "TILE_K": 256, "PART_K": 64, "PART_V": 64, "num_warps": 8},
     "values": {"ROWS": 64, "PART": 64, "TILE_V": 256, "num_warps": 8, "num_stages": 3},
@@ -31,17 +36,21 @@ FLOAT32 = {
     "sums": {"ROWS": 64, "TILE_K": 64},
     "walk": {"ROWS": 64, "TILE_K": 64, "TILE_V": 64, "num_warps": 8, "num_stages": 1},
     "walk_back": {"ROWS": 64, "TILE_K": 64, "TILE_V": 64, "num_warps": 8, "num_stages": 1},
-    "outputs": {"ROWS": 64, "KEYS": 64, "PART": 64, "TILE_V": 64, "num_warps": 8, "num_stages": 1},
+    "outputs": {
+        "ROWS": 64, "KEYS": 64, "PART": 64, "PART_K": 64, "TILE_V": 64,
+        "num_warps": 8, "num_stages": 1,
+    },
     "queries": {"ROWS": 64, "TILE_K": 64, "PART_K": 64, "PART_V": 64, "num_stages": 1},
     "keys": {"ROWS": 64, "TILE_K": 64, "PART_K": 64, "PART_V": 64, "num_stages": 1},
     "values": {"ROWS": 64, "PART": 64, "TILE_V": 64, "num_warps": 8, "num_stages": 1},
 }
+# fmt: on
 FLOAT64 = {
     name: {key: min(n, 32) if key.isupper() else n for key, n in tile.items()}
     for name, tile in FLOAT32.items()
 }
 # In place of those of "outputs" where their programs would not occupy every multiprocessor.
-FEW = {torch.bfloat16: {"TILE_V": 128, "num_warps": 4, "num_stages": 3}}
+FEW = {torch.bfloat16: {"PART_K": 64, "TILE_V": 128, "num_warps": 4, "num_stages": 3}}
 MULTIPROCESSORS = 132  # of an H100 or H200
 TILES = {torch.bfloat16: BFLOAT16, torch.float32: FLOAT32, torch.float64: FLOAT64}
 
@@ -109,8 +118,11 @@ def plan(
         name: {key: _fit(n, limits[key]) if key in limits else n for key, n in tile.items()}
         for name, tile in chosen.items()
     }
-    tiles["gates"] = {"ROWS": rows, "CHUNKS": min(triton.next_power_of_2(chunks), GATES // rows)}
+    power = triton.next_power_of_2(chunks)
+    tiles["chunk_gates"] = {"ROWS": rows, "num_warps": 4}
+    tiles["gates"] = {"ROWS": rows, "CHUNKS": min(power, CHUNKS), "TILE_K": _fit(128, dk)}
     tiles["gates"]["num_warps"] = 8
+    tiles["gate_gradients"] = {"ROWS": rows, "CHUNKS": min(power, GATES // rows), "num_warps": 8}
     for name in ("sums", "walk", "walk_back"):
         tiles[name]["BLOCKS"] = -(-chunk // tiles[name]["ROWS"])
     cuts = [n for tile in tiles.values() for key, n in tile.items() if key in ("ROWS", "KEYS")]

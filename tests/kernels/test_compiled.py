@@ -10,7 +10,7 @@ import pytest
 from tests.kernels.compiled import overwritten
 
 ROOT = Path(__file__).resolve().parents[2]
-KERNELS = "gates sums walk outputs rows queries keys values gate_gradients"
+KERNELS = "chunk_gates gates sums walk outputs rows queries keys values gate_gradients"
 
 
 def compiled(what):

@@ -43,10 +43,11 @@ def test_forward_equals_native(chunkwise, s, dk, dv, chunk, start):
 
 @pytest.fixture
 def small_tiles(monkeypatch):
-    """Tiles of 16 and gates of 64 tokens at once: every loop over tiles and blocks runs."""
+    """Tiles of 16, gates of 2 chunks or 128 tokens: every loop over tiles and blocks runs."""
     for tile in triton_tiles.FLOAT32.values():
         for name in tile:
             monkeypatch.setitem(tile, name, 16 if name.isupper() else tile[name])
+    monkeypatch.setattr(triton_tiles, "CHUNKS", 2)
     monkeypatch.setattr(triton_tiles, "GATES", 128)
     triton_tiles.plan.cache_clear()
     yield
@@ -55,7 +56,11 @@ def small_tiles(monkeypatch):
 
 @pytest.mark.parametrize(
     "s, dk, dv, chunk, start",
-    [(37, 24, 24, 1000, True), pytest.param(45, 40, 24, 20, False, marks=pytest.mark.slow)],
+    [
+        (37, 24, 24, 8, True),
+        (37, 24, 24, 1000, True),
+        pytest.param(45, 40, 24, 20, False, marks=pytest.mark.slow),
+    ],
 )
 def test_any_tiles_equal_native(chunkwise, small_tiles, s, dk, dv, chunk, start):
     sizes = {"b": 1, "h": 1}
