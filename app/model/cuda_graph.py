@@ -1,8 +1,8 @@
 """CUDA graphs of a model: a decode step, and the reading of short prompts, as one launch each.
 
 `graphs` of `load_model` is the switch. None: steps run in a graph where the model is on Triton
-kernels on a GPU. True: prompts are read on the fused kernels too, short ones in a graph; on a GPU
-that was only timed and compared with itself, so it is not the default. False: neither. What runs
+kernels on a GPU. True: prompts are read on the fused kernels too, short ones in a graph, which is
+captured for each length first and keeps its memory, so it is asked for. False: neither. What runs
 is in `decode_step.py` and `fused.py`; here is when.
 """
 
