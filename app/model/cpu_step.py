@@ -94,8 +94,13 @@ class CompiledStep:
         self._shapes = list(model.state_shapes(1).values())
         self._sizes = [math.prod(shape) for shape in self._shapes]
         self._each, self._room = len(self._sizes), sum(self._sizes) * c.num_blocks
-        sizes = [0, *self._sizes * c.num_blocks]
-        self._offsets = list(itertools.accumulate(sizes[:-1]))
+        # All blocks' c, then all n and so on: c begins where cache lines do.
+        starts = [0, *itertools.accumulate(size * c.num_blocks for size in self._sizes)]
+        self._offsets = [
+            start + block * size
+            for block in range(c.num_blocks)
+            for start, size in zip(starts, self._sizes)
+        ]
         # What was returned last: its state, where that lies, and the memory that must outlive it.
         self._latest: tuple[ModelState | None, Any, Any] = (None, None, None)
 
@@ -181,9 +186,9 @@ class CompiledStep:
         return self._pointers([at + 4 * batch * offset for offset in self._offsets]), room
 
     def _state(self, room: Tensor, batch: int) -> ModelState:
-        """The state of some rows that lies in one tensor, block after block."""
+        """The state of some rows that lies in one tensor, as `_after` has it."""
         blocks = self._config.num_blocks
-        parts = room.view(blocks, -1).split([batch * size for size in self._sizes], dim=1)
+        parts = room.split([batch * blocks * size for size in self._sizes])
         fields = [
             part.view(blocks, batch, *shape[1:]).unbind()
             for part, shape in zip(parts, self._shapes)
@@ -246,7 +251,7 @@ def step_of(model: "XLSTM") -> CompiledStep | None:
     if code is None:
         return None
     # Whatever moves or casts a model replaces all of its weights: a few tell.
-    where = [block.ffn.up.weight.data_ptr() for block in model.blocks]
+    where = [model.blocks[n].ffn.up.weight.data_ptr() for n in (0, -1)]
     known = _STEPS.get(model)
     if known is None or known[0] != where:
         known = _STEPS[model] = (where, CompiledStep(model, code))

@@ -100,7 +100,22 @@ struct Scratch {  // what the threads hand each other
 void convolve(const Model& m, const float* weight, State before, State after, const float* y,
               float* z, bool keep) {
     const int64_t past = m.kernel - 1;
-    for (int64_t e = 0; e < m.width; e++) {
+    int64_t e = 0;
+#if defined(__AVX512F__)
+    const __m512i taps = _mm512_mullo_epi32(
+        _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+        _mm512_set1_epi32(m.kernel));
+    const auto tap = [&](int64_t j) {  // j of 16 channels
+        return _mm512_i32gather_ps(taps, weight + e * m.kernel + j, 4);
+    };
+    for (; e + W <= m.width; e += W) {
+        V sum = _mm512_mul_ps(load(y + e), tap(past));
+        for (int64_t j = 0; j < past; j++)
+            sum = add(load(before.window + j * m.width + e), tap(j), sum);
+        _mm512_storeu_ps(z + e, sum);
+    }
+#endif
+    for (; e < m.width; e++) {
         float sum = y[e] * weight[e * m.kernel + past];
         for (int64_t j = 0; j < past; j++)
             sum += before.window[j * m.width + e] * weight[e * m.kernel + j];
@@ -109,6 +124,28 @@ void convolve(const Model& m, const float* weight, State before, State after, co
     if (!keep || past == 0) return;
     std::memcpy(after.window, before.window + m.width, (past - 1) * m.width * sizeof(float));
     std::memcpy(after.window + (past - 1) * m.width, y, m.width * sizeof(float));
+}
+
+// A row of C, and what it adds to h. The row is not read again before others have filled the cache:
+// where it can be, it is written past it.
+void update(const float* c, float decay, float key, const float* v, float query, int64_t dv,
+            float* after, float* h) {
+    int64_t e = 0;
+#if defined(__AVX512F__)
+    if ((uintptr_t)after % 64 == 0) {
+        const V d = _mm512_set1_ps(decay), k = _mm512_set1_ps(key), q = _mm512_set1_ps(query);
+        for (; e + W <= dv; e += W) {
+            fetch(c + e);
+            const V value = add(load(c + e), d, _mm512_mul_ps(k, load(v + e)));
+            _mm512_stream_ps(after + e, value);
+            _mm512_storeu_ps(h + e, add(q, value, load(h + e)));
+        }
+    }
+#endif
+    for (; e < dv; e++) {
+        after[e] = c[e] * decay + key * v[e];
+        h[e] += query * after[e];
+    }
 }
 
 // One head: the step of app/kernels/recurrent.py, its norm and its output gate.
@@ -129,12 +166,11 @@ void cell(const Model& m, const Block& b, int64_t head, State before, State afte
         const float key = k[d] * gain, query = q[d] * scale;
         n_after[d] = n[d] * decay + key;
         den += query * n_after[d];
-        for (int64_t e = 0; e < dv; e++) {
-            const float value = c[d * dv + e] * decay + key * v[e];
-            c_after[d * dv + e] = value;
-            h[e] += query * value;
-        }
+        update(c + d * dv, decay, key, v, query, dv, c_after + d * dv, h);
     }
+#if defined(__AVX512F__)
+    _mm_sfence();  // such writes are not ordered by what the threads wait for
+#endif
     after.m[head] = top;
     den = std::max(std::fabs(den), std::exp(-top)) + m.eps;
     float mean = 0, square = 0;
