@@ -1,4 +1,4 @@
-"""A model's weights on a CPU handed to the compiled step and prompt of app/model/cpu.
+"""A model's weights on a CPU handed to the compiled step and prompt of app/cpu.
 
 The step computes what `XLSTM.forward` computes for S = 1, with float32 activations whatever the
 weights are, so its logits lie nearer to a float32 model's than those of bfloat16 products. The
@@ -14,8 +14,8 @@ from weakref import WeakKeyDictionary, ref
 import torch
 from torch import Tensor, nn
 
+from app.cpu.library import Matrix, library
 from app.kernels import State
-from app.model.compiled import library
 from app.model.errors import ModelError
 from app.model.int8 import Int8Embedding, Int8Linear
 from app.model.layers import Block, soft_cap
@@ -27,21 +27,11 @@ if TYPE_CHECKING:
 _KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
 
 
-class _Matrix(ctypes.Structure):
-    _fields_ = [
-        ("weight", ctypes.c_void_p),
-        ("scale", ctypes.c_void_p),
-        ("rows", ctypes.c_int64),
-        ("columns", ctypes.c_int64),
-        ("kind", ctypes.c_int64),
-    ]
-
-
 class _Block(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("norm_mlstm", "conv", "norm_heads", "norm_ffn")),
         *((name, ctypes.c_void_p) for name in ("gates", "gate_bias")),
-        *((name, _Matrix) for name in ("qk", "vo", "out", "up", "down")),
+        *((name, Matrix) for name in ("qk", "vo", "out", "up", "down")),
     ]
 
 
@@ -53,8 +43,8 @@ class _Model(ctypes.Structure):
         ),
         *((name, ctypes.c_float) for name in ("norm_eps", "eps", "gate_cap")),
         ("norm", ctypes.c_void_p),
-        ("embedding", _Matrix),
-        ("head", _Matrix),
+        ("embedding", Matrix),
+        ("head", Matrix),
         ("block", ctypes.POINTER(_Block)),
     ]
 
@@ -215,11 +205,11 @@ class CompiledStep:
             down=self._matrix(block.ffn.down),
         )
 
-    def _matrix(self, layer: nn.Module) -> _Matrix:
+    def _matrix(self, layer: nn.Module) -> Matrix:
         scaled = isinstance(layer, (Int8Linear, Int8Embedding))
         scale = self._at(layer.scale) if scaled else None
         weight = layer.weight
-        return _Matrix(self._at(weight), scale, *weight.shape, _KINDS[weight.dtype])
+        return Matrix(self._at(weight), scale, *weight.shape, _KINDS[weight.dtype])
 
     def _at(self, tensor: Tensor) -> int:
         held = tensor.detach()

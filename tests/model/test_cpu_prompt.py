@@ -5,9 +5,9 @@ import torch
 from tests.model.small import prompt, small
 from tests.model.test_cpu_step import SHAPES, TINY, exact, tensors_of
 
+from app.cpu.library import library
 from app.model import cpu_step
 from app.model.checkpoint import load_model
-from app.model.compiled import library
 from app.model.cpu_step import prompt_of
 from app.model.errors import ModelError
 from app.model.generate import decode_step, prefill

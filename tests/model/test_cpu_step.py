@@ -13,9 +13,10 @@ import pytest
 import torch
 from tests.model.small import prompt, small
 
-from app.model import compiled, cpu_step
+from app.cpu import library as compiled
+from app.cpu.library import NotCompiled, build, library
+from app.model import cpu_step
 from app.model.checkpoint import load_model
-from app.model.compiled import NotCompiled, build, library
 from app.model.cpu_step import step_of
 from app.model.errors import ModelError
 from app.model.generate import decode_step, generate, prefill
@@ -141,6 +142,8 @@ def test_threads_of_its_own_give_the_same_bits(monkeypatch, tmp_path):
     without = text.replace("if (GOMP_parallel && omp_get_num_threads)", "if (false)")
     assert without != text
     (sources / "model.h").write_text(without)
+    (sources / "encoder.cpp").unlink()  # the step alone: a second in place of ten
+    (sources / "prompt.cpp").write_text('extern "C" int reads_prompts() { return 0; }')
     own = ctypes.CDLL(str(build(sources, tmp_path / "made")))
     monkeypatch.setattr(cpu_step, "library", lambda: own)
     model = single(**SHAPES["wide heads"])
@@ -222,17 +225,27 @@ def test_without_a_library_pytorch_decodes_and_says_so(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     fresh = compiled.library.__wrapped__
     monkeypatch.setattr(cpu_step, "library", fresh)
-    with caplog.at_level(logging.INFO, "app.model.compiled"):
+    with caplog.at_level(logging.INFO, "app.cpu.library"):
         got, _ = read(model, prompt(1), model.zero_state())
     assert len(caplog.messages) == 1 and re.search(said, caplog.text)
     torch.testing.assert_close(got, want[:1], rtol=0, atol=5e-4)
 
 
 def test_a_library_is_compiled_once(monkeypatch, tmp_path):
-    first = build(compiled.SOURCES, tmp_path)
-    monkeypatch.setattr(subprocess, "run", lambda *a, **k: pytest.fail("compiled again"))
-    assert build(compiled.SOURCES, tmp_path) == first
-    assert [entry.name for entry in tmp_path.iterdir()] == [first.name]
+    sources, folder = tmp_path / "sources", tmp_path / "cache"
+    sources.mkdir()
+    (sources / "one.cpp").write_text('#include "two.h"\nextern "C" int one() { return TWO; }')
+    (sources / "two.h").write_text("#define TWO 2")
+    (sources / "three.cpp").write_text('extern "C" int three() { return 3; }')
+    first = build(sources, folder)
+    code = ctypes.CDLL(str(first))
+    assert (code.one(), code.three()) == (2, 3)
+    with monkeypatch.context() as patched:
+        patched.setattr(subprocess, "run", lambda *a, **k: pytest.fail("compiled again"))
+        assert build(sources, folder) == first
+    assert [entry.name for entry in folder.iterdir()] == [first.name]
+    (sources / "two.h").write_text("#define TWO 22")
+    assert ctypes.CDLL(str(build(sources, folder))).one() == 22
 
 
 def test_source_that_does_not_compile_leaves_nothing(tmp_path):
@@ -248,6 +261,6 @@ def test_source_that_does_not_compile_leaves_nothing(tmp_path):
 def test_a_folder_that_cannot_be_written_is_no_end(monkeypatch, tmp_path, caplog):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with caplog.at_level(logging.INFO, "app.model.compiled"):
+    with caplog.at_level(logging.INFO, "app.cpu.library"):
         assert compiled.library.__wrapped__() is None
     assert "Not a directory" in caplog.text

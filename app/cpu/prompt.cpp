@@ -11,16 +11,6 @@
 
 namespace {
 
-constexpr int64_t DEEP = 2048;  // columns of a panel: more do not stay in a core's cache
-
-void to_bfloat16(const float* x, int64_t width, uint16_t* y) {
-    for (int64_t e = 0; e < width; e += VECTOR) {
-        const __mmask16 some = first(width - e);
-        const auto half = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(some, x + e));
-        _mm256_mask_storeu_epi16(y + e, some, (__m256i)half);
-    }
-}
-
 struct Span {  // tokens [from, to) of the row of `count` tokens that begins at `start` of all
     int64_t row, start, count, from, to;
 };
@@ -56,62 +46,11 @@ void before_cell(const Model& m, const Block& b, const Span& span, const float* 
 }
 
 // One thread's part of reading all tokens.
-struct Reader {
+struct Reader : Products {
     const Model& m;
-    Team& team;
     const std::vector<Span>&rows, &spans;  // whole rows, and what is taken of them at a time
-    const int64_t count;                   // of all tokens
     float* x;                              // (tokens, E), the residual stream
     const Work& w;
-    Panel panel{};
-    int64_t phase = 0;
-
-    // f(panel's number, first and last token) for the panels of `rows` weights.
-    template <class F>
-    void by_panels(int64_t rows, F f) {
-        const int64_t panels = (rows + PANEL - 1) / PANEL;
-        // several parts of the tokens only where there are few panels for each thread
-        const int64_t parts = std::min((8 * team.size + panels - 1) / panels, (count + 95) / 96);
-        const int64_t each = padded((count + parts - 1) / parts, TILE);
-        team.share(phase++, panels * parts, 1, [&](int64_t i) {
-            const int64_t from = i / panels * each;
-            f(i % panels, from, std::min(from + each, count));
-        });
-    }
-
-    void fill(const Matrix& a, int64_t row, int64_t at, int64_t end) {
-        for (int g = 0; g < GROUPS; g++) panel.fill(g, a, row + g * VECTOR, a.rows, at, end);
-    }
-
-    // Rows [64 i, 64 i + 64) of the weights times the tokens' y.
-    void project(const Matrix& a, int64_t i, int64_t from, int64_t to, const Halves& y,
-                 const Rows<float>& z) {
-        fill(a, i * PANEL, 0, a.columns);
-        panel.times(y.at.get(), y.stride, from, to, a.columns, [&](int64_t t, __m512* row) {
-            for (int j = 0; j < GROUPS; j++) {
-                const int64_t at = i * PANEL + j * VECTOR;
-                _mm512_mask_storeu_ps(z[t] + at, first(a.rows - at), row[j]);
-            }
-        });
-    }
-
-    void add(const Matrix& a, const Halves& y) {
-        by_panels(a.rows, [&](int64_t i, int64_t from, int64_t to) {
-            for (int64_t k = 0; k < a.columns; k += DEEP) {
-                const int64_t end = std::min(k + DEEP, a.columns);
-                fill(a, i * PANEL, k, end);
-                panel.times(y[0] + k, y.stride, from, to, end - k, [&](int64_t t, __m512* row) {
-                    for (int j = 0; j < GROUPS; j++) {
-                        const int64_t at = i * PANEL + j * VECTOR;
-                        const __mmask16 some = first(a.rows - at);
-                        float* here = x + t * m.width + at;
-                        const __m512 sum = _mm512_add_ps(_mm512_maskz_loadu_ps(some, here), row[j]);
-                        _mm512_mask_storeu_ps(here, some, sum);
-                    }
-                });
-            }
-        });
-    }
 
     void feed_forward(const Block& b) {
         team.share(phase++, count, 32, [&](int64_t t) {
@@ -136,7 +75,7 @@ struct Reader {
                 }
             });
         });
-        add(b.down, w.inner);
+        add(b.down, w.inner, x);
     }
 
     // The states of row r, of which `before` may have but one for all; none where none is kept.
@@ -159,9 +98,9 @@ struct Reader {
             const int64_t qk = padded(b.qk.rows, PANEL);
             by_panels(qk + b.vo.rows, [&](int64_t i, int64_t from, int64_t to) {
                 if (i * PANEL < qk)
-                    project(b.qk, i, from, to, b.conv ? w.z : w.y, w.qk);
+                    project(b.qk, i, from, to, b.conv ? w.z : w.y, w.qk[0], w.qk.stride);
                 else
-                    project(b.vo, i - qk / PANEL, from, to, w.y, w.vo);
+                    project(b.vo, i - qk / PANEL, from, to, w.y, w.vo[0], w.vo.stride);
             });
             team.share(phase++, rows.size() * m.heads, 1, [&](int64_t i) {
                 const Span& r = rows[i / m.heads];
@@ -172,7 +111,7 @@ struct Reader {
                 }
                 if (after) head.leave(of(after, l, r.row));
             });
-            add(b.out, w.mixed);
+            add(b.out, w.mixed, x);
             feed_forward(b);
         }
     }
@@ -203,7 +142,7 @@ extern "C" void read_prompts(const Model* model, const int64_t* tokens, const in
                  {count, 2 * m.heads}};
     Team team(7 * m.blocks, threads);
     team.run([&](int) {
-        Reader{m, team, rows, spans, count, x, w}.read(before, shared, after);
+        Reader{{team, count}, m, rows, spans, x, w}.read(before, shared, after);
     });
 }
 extern "C" int reads_prompts() { return 1; }

@@ -1,28 +1,10 @@
 // One head of the cell over many tokens: app/kernels/chunkwise.py, then its norm and output gate.
 #pragma once
 
-#include <memory>
-
 #include "products.h"
 #include "vectors.h"
 
 constexpr int64_t CHUNK = 64;  // tokens; as app/kernels/chunkwise.py
-
-inline int64_t padded(int64_t count, int64_t to) { return (count + to - 1) / to * to; }
-
-template <class T>
-struct Rows {  // of `width` values, `stride` apart; what is between is zero
-    int64_t stride;
-    std::unique_ptr<T[]> at;
-
-    Rows(int64_t rows, int64_t width, int64_t to = 1)
-        : stride(padded(width, to)), at(new T[rows * stride]) {
-        for (int64_t r = 0; stride > width && r < rows; r++)
-            std::fill((*this)[r] + width, (*this)[r + 1], T());
-    }
-    T* operator[](int64_t r) const { return at.get() + r * stride; }
-};
-using Halves = Rows<uint16_t>;
 
 struct Work {  // what the threads hand each other, a row a token
     Halves y, z, mixed, inner;  // normed; convolved; the heads' outputs; inside the feed-forward
@@ -81,23 +63,12 @@ struct Head {
 
     // p = s q k^T e^(logD - M), zeros above the diagonal
     void scores(int64_t count) {
-        for (int64_t d = 0; d < dk; d += VECTOR) {
-            for (int64_t t = 0; t < CHUNK; t += VECTOR) {
-                __m512i block[16];
-                for (int64_t i = 0; i < VECTOR; i++)
-                    block[i] = t + i < count
-                                   ? _mm512_maskz_loadu_epi32(first(dk - d), k[t + i] + d)
-                                   : _mm512_setzero_si512();
-                turn(block);
-                for (int64_t i = 0; i < VECTOR; i++)
-                    _mm512_storeu_si512(turned[d + i] + t, block[i]);
-            }
-        }
+        turn(k[0], dk, count, dk, turned[0], CHUNK);
         const __m512 scale = _mm512_set1_ps(1 / std::sqrt(float(dk)));
         by_tiles(0, count, [&](auto rows, int64_t t) {
             constexpr int R = rows;
             __m512 acc[R][GROUPS] = {};
-            multiply<false, R>(acc, {q[t], dk, 1}, turned[0], CHUNK, dk);
+            multiply<false>(acc, {q[t], dk, 1}, turned[0], CHUNK, dk);
             for (int r = 0; r < R; r++) {
                 for (int j = 0; j < GROUPS; j++) {
                     const __mmask16 seen = first(t + r + 1 - j * VECTOR);
@@ -135,8 +106,8 @@ struct Head {
             constexpr int R = rows;
             for (int64_t e = 0; e < dv; e += PANEL) {
                 __m512 acc[R][GROUPS] = {};
-                multiply<false, R>(acc, {p[t], CHUNK, 1}, v[0] + e, v.stride, t + R);
-                multiply<false, R>(acc, {q[t], dk, 1}, c[0] + e, c.stride, dk);
+                multiply<false>(acc, {p[t], CHUNK, 1}, v[0] + e, v.stride, t + R);
+                multiply<false>(acc, {q[t], dk, 1}, c[0] + e, c.stride, dk);
                 for (int r = 0; r < R; r++)
                     for (int j = 0; j < GROUPS; j++)
                         _mm512_storeu_ps(h[t + r] + e + j * VECTOR,
@@ -148,18 +119,10 @@ struct Head {
     // The norm of a head and its output gate.
     void mix(const float* y, const float* vo, const float* weight, uint16_t* mixed) const {
         const float* gate = vo + (m.heads + head) * dv;
-        __m512 sum = _mm512_setzero_ps(), square = sum;
-        for (int64_t e = 0; e < dv; e += VECTOR) sum = _mm512_add_ps(sum, _mm512_loadu_ps(y + e));
-        const __m512 mean = _mm512_set1_ps(_mm512_reduce_add_ps(sum) / dv);
-        for (int64_t e = 0; e < dv; e += VECTOR) {
-            const __m512 off = _mm512_maskz_sub_ps(first(dv - e), _mm512_loadu_ps(y + e), mean);
-            square = _mm512_fmadd_ps(off, off, square);
-        }
-        const __m512 root =
-            _mm512_set1_ps(1 / std::sqrt(_mm512_reduce_add_ps(square) / dv + m.norm_eps));
+        const Moments normed(y, dv, m.norm_eps);
         for (int64_t e = 0; e < dv; e += VECTOR) {
             const __mmask16 some = first(dv - e);
-            __m512 z = _mm512_mul_ps(_mm512_sub_ps(_mm512_loadu_ps(y + e), mean), root);
+            __m512 z = normed(_mm512_loadu_ps(y + e));
             z = _mm512_mul_ps(z, _mm512_maskz_loadu_ps(some, weight + head * dv + e));
             z = _mm512_mul_ps(z, sigmoid(_mm512_maskz_loadu_ps(some, gate + e)));
             _mm256_mask_storeu_epi16(mixed + head * dv + e, some, (__m256i)_mm512_cvtneps_pbh(z));
@@ -182,7 +145,7 @@ struct Head {
                     for (int j = 0; j < GROUPS; j++)
                         acc[r][j] = _mm512_mul_ps(_mm512_set1_ps(kept),
                                                   _mm512_loadu_ps(c[d + r] + e + j * VECTOR));
-                multiply<false, R>(acc, {k[0] + d, 1, dk}, v[0] + e, v.stride, count);
+                multiply<false>(acc, {k[0] + d, 1, dk}, v[0] + e, v.stride, count);
                 for (int r = 0; r < R; r++)
                     for (int j = 0; j < GROUPS; j++)
                         _mm512_storeu_ps(c[d + r] + e + j * VECTOR, acc[r][j]);

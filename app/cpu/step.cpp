@@ -2,7 +2,7 @@
 //
 // Decoding reads every weight once and computes next to nothing, so each row of weights is read in
 // a straight line, one after the other. Activations, gates, cell and sums are float32 whatever the
-// weights are. Compiled on first use by compiled.py, which also says what is done without it.
+// weights are. Compiled on first use by library.py, which also says what is done without it.
 
 #include "model.h"
 #include "vectors.h"

@@ -7,13 +7,32 @@
 #include <immintrin.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <memory>
 #include <type_traits>
 
 #include "model.h"
 
 constexpr int64_t PANEL = 64, TILE = 6, VECTOR = 16;
 constexpr int GROUPS = PANEL / VECTOR;
+constexpr int64_t DEEP = 2048;  // columns of a panel: more do not stay in a core's cache
+
+inline int64_t padded(int64_t count, int64_t to) { return (count + to - 1) / to * to; }
+
+template <class T>
+struct Rows {  // of `width` values, `stride` apart; what is between is zero
+    int64_t stride;
+    std::unique_ptr<T[]> at;
+
+    Rows(int64_t rows, int64_t width, int64_t to = 1)
+        : stride(padded(width, to)), at(new T[rows * stride]) {
+        for (int64_t r = 0; stride > width && r < rows; r++)
+            std::fill((*this)[r] + width, (*this)[r + 1], T());
+    }
+    T* operator[](int64_t r) const { return at.get() + r * stride; }
+};
+using Halves = Rows<uint16_t>;
 
 inline __mmask16 first(int64_t count) {  // of the 16 lanes
     return count >= VECTOR ? 0xffff : count <= 0 ? 0 : __mmask16((1 << count) - 1);
@@ -63,23 +82,67 @@ inline void turn(__m512i (&a)[16]) {
     }
 }
 
+// y[d][t] = x[t][d] for t < rows, and 0 for rows <= t < wide; `wide` is whole vectors, and y has
+// whole vectors of rows.
+inline void turn(const float* x, int64_t stride, int64_t rows, int64_t columns, float* y,
+                 int64_t wide) {
+    for (int64_t d = 0; d < columns; d += VECTOR) {
+        for (int64_t t = 0; t < wide; t += VECTOR) {
+            __m512i block[16];
+            for (int64_t i = 0; i < VECTOR; i++)
+                block[i] = t + i < rows ? _mm512_maskz_loadu_epi32(first(columns - d),
+                                                                   x + (t + i) * stride + d)
+                                        : _mm512_setzero_si512();
+            turn(block);
+            for (int64_t i = 0; i < VECTOR; i++)
+                _mm512_storeu_si512(y + (d + i) * wide + t, block[i]);
+        }
+    }
+}
+
+inline void to_bfloat16(const float* x, int64_t width, uint16_t* y) {
+    for (int64_t e = 0; e < width; e += VECTOR) {
+        const __mmask16 some = first(width - e);
+        const auto half = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(some, x + e));
+        _mm256_mask_storeu_epi16(y + e, some, (__m256i)half);
+    }
+}
+
+struct Moments {  // of a row: its mean, and 1 over its deviation
+    __m512 mean, root;
+
+    Moments(const float* x, int64_t width, float eps) {
+        __m512 sum = _mm512_setzero_ps(), square = sum;
+        for (int64_t e = 0; e < width; e += VECTOR)
+            sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(first(width - e), x + e));
+        mean = _mm512_set1_ps(_mm512_reduce_add_ps(sum) / width);
+        for (int64_t e = 0; e < width; e += VECTOR) {
+            const __mmask16 some = first(width - e);
+            const __m512 off = _mm512_maskz_sub_ps(some, _mm512_maskz_loadu_ps(some, x + e), mean);
+            square = _mm512_fmadd_ps(off, off, square);
+        }
+        root = _mm512_set1_ps(1 / std::sqrt(_mm512_reduce_add_ps(square) / width + eps));
+    }
+    __m512 operator()(__m512 x) const { return _mm512_mul_ps(_mm512_sub_ps(x, mean), root); }
+};
+
 struct Left {  // the left operand: floats, or pairs of bfloat16
     const void* at;
     int64_t row, step;  // in words: from a row to the next, from a column (pair) to the next
 };
 
 // acc += left times right; a step of right is `wide` words.
-template <bool PAIRS, int R>
-inline void multiply(__m512 (&acc)[R][GROUPS], Left left, const void* right, int64_t wide,
+template <bool PAIRS, int R, int G>
+inline void multiply(__m512 (&acc)[R][G], Left left, const void* right, int64_t wide,
                      int64_t steps) {
     const int32_t* a = (const int32_t*)left.at;
     const float* b = (const float*)right;
     for (int64_t k = 0; k < steps; k++, a += left.step, b += wide) {
-        __m512 column[GROUPS];
-        for (int j = 0; j < GROUPS; j++) column[j] = _mm512_loadu_ps(b + j * VECTOR);
+        __m512 column[G];
+        for (int j = 0; j < G; j++) column[j] = _mm512_loadu_ps(b + j * VECTOR);
         for (int r = 0; r < R; r++) {
             const __m512i x = _mm512_set1_epi32(a[r * left.row]);
-            for (int j = 0; j < GROUPS; j++) {
+            for (int j = 0; j < G; j++) {
                 if (PAIRS)
                     acc[r][j] = _mm512_dpbf16_ps(acc[r][j], (__m512bh)x, (__m512bh)column[j]);
                 else
@@ -152,10 +215,70 @@ struct Panel {                       // 64 rows of weights, bfloat16; int8 to 12
             constexpr int R = rows;
             __m512 acc[R][GROUPS] = {};
             const Left left{x + row * stride, stride / 2, 1};
-            multiply<true, R>(acc, left, words.at, PANEL, (columns + 1) / 2);
+            multiply<true>(acc, left, words.at, PANEL, (columns + 1) / 2);
             for (int r = 0; r < R; r++) {
                 for (int j = 0; j < GROUPS; j++) acc[r][j] = _mm512_mul_ps(acc[r][j], s[j]);
                 store(row + r, acc[r]);
+            }
+        });
+    }
+};
+
+// One thread's part in products of weights with the rows of `count` tokens.
+struct Products {
+    Team& team;
+    const int64_t count;
+    Panel panel{};
+    int64_t phase = 0;
+
+    // f(panel's number, first and last token) for the panels of `rows` weights.
+    template <class F>
+    void by_panels(int64_t rows, F f) {
+        const int64_t panels = (rows + PANEL - 1) / PANEL;
+        // several parts of the tokens only where there are few panels for each thread
+        const int64_t parts = std::min((8 * team.size + panels - 1) / panels, (count + 95) / 96);
+        const int64_t each = padded((count + parts - 1) / parts, TILE);
+        team.share(phase++, panels * parts, 1, [&](int64_t i) {
+            const int64_t from = i / panels * each;
+            f(i % panels, from, std::min(from + each, count));
+        });
+    }
+
+    void fill(const Matrix& a, int64_t row, int64_t at, int64_t end) {
+        for (int g = 0; g < GROUPS; g++) panel.fill(g, a, row + g * VECTOR, a.rows, at, end);
+    }
+
+    // Rows [64 i, 64 i + 64) of the weights times the tokens' y.
+    void project(const Matrix& a, int64_t i, int64_t from, int64_t to, const Halves& y, float* z,
+                 int64_t stride, const float* bias = nullptr) {
+        fill(a, i * PANEL, 0, a.columns);
+        panel.times(y.at.get(), y.stride, from, to, a.columns, [&](int64_t t, __m512* row) {
+            for (int j = 0; j < GROUPS; j++) {
+                const int64_t at = i * PANEL + j * VECTOR;
+                const __mmask16 some = first(a.rows - at);
+                if (bias) row[j] = _mm512_add_ps(row[j], _mm512_maskz_loadu_ps(some, bias + at));
+                _mm512_mask_storeu_ps(z + t * stride + at, some, row[j]);
+            }
+        });
+    }
+
+    // x (tokens, rows of the weights) += the weights times the tokens' y, and the bias.
+    void add(const Matrix& a, const Halves& y, float* x, const float* bias = nullptr) {
+        by_panels(a.rows, [&](int64_t i, int64_t from, int64_t to) {
+            for (int64_t k = 0; k < a.columns; k += DEEP) {
+                const int64_t end = std::min(k + DEEP, a.columns);
+                fill(a, i * PANEL, k, end);
+                panel.times(y[0] + k, y.stride, from, to, end - k, [&](int64_t t, __m512* row) {
+                    for (int j = 0; j < GROUPS; j++) {
+                        const int64_t at = i * PANEL + j * VECTOR;
+                        const __mmask16 some = first(a.rows - at);
+                        float* here = x + t * a.rows + at;
+                        __m512 sum = _mm512_add_ps(_mm512_maskz_loadu_ps(some, here), row[j]);
+                        if (bias && k == 0)
+                            sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(some, bias + at));
+                        _mm512_mask_storeu_ps(here, some, sum);
+                    }
+                });
             }
         });
     }
