@@ -5,7 +5,6 @@ import gc
 import logging
 import re
 import shutil
-import subprocess
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,7 +13,7 @@ import torch
 from tests.model.small import prompt, small
 
 from app.cpu import library as compiled
-from app.cpu.library import NotCompiled, build, library
+from app.cpu.library import build, library
 from app.model import cpu_step
 from app.model.checkpoint import load_model
 from app.model.cpu_step import step_of
@@ -229,38 +228,3 @@ def test_without_a_library_pytorch_decodes_and_says_so(
         got, _ = read(model, prompt(1), model.zero_state())
     assert len(caplog.messages) == 1 and re.search(said, caplog.text)
     torch.testing.assert_close(got, want[:1], rtol=0, atol=5e-4)
-
-
-def test_a_library_is_compiled_once(monkeypatch, tmp_path):
-    sources, folder = tmp_path / "sources", tmp_path / "cache"
-    sources.mkdir()
-    (sources / "one.cpp").write_text('#include "two.h"\nextern "C" int one() { return TWO; }')
-    (sources / "two.h").write_text("#define TWO 2")
-    (sources / "three.cpp").write_text('extern "C" int three() { return 3; }')
-    first = build(sources, folder)
-    code = ctypes.CDLL(str(first))
-    assert (code.one(), code.three()) == (2, 3)
-    with monkeypatch.context() as patched:
-        patched.setattr(subprocess, "run", lambda *a, **k: pytest.fail("compiled again"))
-        assert build(sources, folder) == first
-    assert [entry.name for entry in folder.iterdir()] == [first.name]
-    (sources / "two.h").write_text("#define TWO 22")
-    assert ctypes.CDLL(str(build(sources, folder))).one() == 22
-
-
-def test_source_that_does_not_compile_leaves_nothing(tmp_path):
-    broken = tmp_path / "sources"
-    broken.mkdir()
-    (broken / "broken.cpp").write_text("int main( {")
-    folder = tmp_path / "cache"
-    with pytest.raises(NotCompiled, match="broken.cpp"):
-        build(broken, folder)
-    assert not list(folder.iterdir())
-
-
-def test_a_folder_that_cannot_be_written_is_no_end(monkeypatch, tmp_path, caplog):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with caplog.at_level(logging.INFO, "app.cpu.library"):
-        assert compiled.library.__wrapped__() is None
-    assert "Not a directory" in caplog.text
