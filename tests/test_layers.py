@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "kernels": set(),
     "papers": set(),
     "show": set(),
-    "rank": set(),
+    "rank": {"papers"},
     "model": {"kernels", "cpu"},
     "retrieve": {"rank", "papers", "show", "cpu"},
     "answer": {"model", "rank", "retrieve", "papers", "show"},

@@ -50,7 +50,8 @@ class Calibration:
             choose from; differences of the weighted sum are log-odds of being the right one.
         shortlist: For how many sentences, the best by the other signals, the costly ones are found.
         rule: When to decline; None never does.
-        fitted: The command, how many cases, and `weights_digest` of the weights that it belongs to.
+        fitted: The command, how many cases, and `weights_digest` of the reader's weights that it
+            belongs to, and of the ranker's where it has a weight.
     """
 
     evidence: Mapping[str, float]
@@ -66,6 +67,11 @@ class Calibration:
             raise ValueError(f"shortlist is {self.shortlist}; it must be at least 1")
         if self.rule is not None:
             _check("a question", self.rule.weights, OF_QUESTION)
+
+    @property
+    def signals(self) -> frozenset[str]:
+        """Names of all that have a weight, of sentences and of questions."""
+        return frozenset(self.evidence) | frozenset(self.rule.weights if self.rule else ())
 
     def __str__(self) -> str:
         told = f"evidence by {' + '.join(self.evidence)}"

@@ -12,6 +12,7 @@ from app.answer.calibration import Calibration
 from app.answer.followup import Followup, self_contained
 from app.answer.prompt import Prompt, PromptSpec
 from app.answer.records import Answer
+from app.papers.records import Passage
 
 ROOM = 200  # tokens that are kept free for evidence and answer
 
@@ -153,9 +154,9 @@ class ReadingOn:
         """How likely each sentence is as evidence, over its length."""
         return self._reader.likelihoods(reading, sentences)
 
-    def question_given(self, question: str, texts: Sequence[str]) -> list[list[float]]:
-        """Log-likelihood of each token of the question after each text."""
-        return self._reader.question_given(question, texts)
+    def ranks(self, question: str, passages: Sequence[Passage]) -> list[list[float]]:
+        """The ranker's log-odds of each sentence of each passage."""
+        return self._reader.ranks(question, passages)
 
     def log_refusal(self, reading: ReadPrompt) -> float:
         """Log-probability that the first word is the refusal."""

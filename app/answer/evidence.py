@@ -19,11 +19,12 @@ _END = re.compile(r"[.!?:;][)\]”\"’']*$")
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A sentence that may be evidence: the passage's number (from 1) and its index in it."""
+    """A sentence that may be evidence: the passage, its number (from 1) and the index in it."""
 
     source: int
     index: int
     sentence: Sentence
+    passage: Passage
 
 
 def candidates(passages: Sequence[Passage], read: Iterable[Sequence[int]]) -> list[Candidate]:
@@ -45,7 +46,7 @@ def candidates(passages: Sequence[Passage], read: Iterable[Sequence[int]]) -> li
             key = "".join(filter(str.isalnum, sentence.text)).casefold()
             if key and key not in seen:
                 seen.add(key)
-                found.append(Candidate(number, index, sentence))
+                found.append(Candidate(number, index, sentence, passage))
     return [c for c in found if _is_sentence(c.sentence.text)] or found
 
 

@@ -5,7 +5,7 @@ It never retrieves, and everything that another model would want otherwise is in
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from app.model.stream import stream_text
 from app.model.tokenizer import Tokenizer, load_tokenizer
 from app.model.xlstm import XLSTM
 from app.papers.records import Passage
+from app.rank.passages import sentence_ranks
+from app.rank.ranker import Ranker, load_ranker
 
 COPY_BONUS = {"sentence": 4.0}  # nats by style; in others it costs (data/experiments/answer.md)
 _WORD_START = re.compile(r"(?<![^\W_])(?<!\d[.,])[^\W_]")
@@ -48,7 +50,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Reader:
-    """A model, its tokenizer, and how it wants to be asked.
+    """A model, its tokenizer, how it wants to be asked, and the ranker that it is helped by.
 
     Nothing is kept from one question to the next.
     """
@@ -58,6 +60,7 @@ class Reader:
     tokenizer: Tokenizer
     spec: PromptSpec
     calibration: Calibration = UNCALIBRATED
+    ranker: Ranker = field(default_factory=load_ranker)
 
     def __str__(self) -> str:
         config, backend = self.model.config, self.model.backend
@@ -106,6 +109,10 @@ class Reader:
         sums = score_continuations(self.model, reading.logits, reading.state, rows)
         offset = self.spec.evidence_length_offset
         return [total / (len(row) + offset) for total, row in zip(sums, rows)]
+
+    def ranks(self, question: str, passages: Sequence[Passage]) -> list[list[float]]:
+        """The ranker's log-odds of each of `passage.sentences`, for each passage."""
+        return sentence_ranks(self.ranker, question, passages)
 
     def log_refusal(self, reading: Reading) -> float:
         """Log-probability that the refusal token comes next: that the passages do not answer."""
@@ -247,6 +254,7 @@ def load_reader(
             keeps them widened beside, on a CPU; False keeps them widened alone.
 
     Raises:
+        FileNotFoundError: The calibration asks the ranker, and there is none.
         ValueError: The folder has no prompt.json or a damaged one.
         ModelError: Config, tokenizer or weights cannot be used.
     """
@@ -254,4 +262,7 @@ def load_reader(
     calibration = Calibration.load(path)
     tokenizer = load_tokenizer(path)
     model = load_model(path, device=device, dtype=dtype, int8=int8)
-    return Reader(Path(path).name, model, tokenizer, spec, calibration)
+    ranker = load_ranker(torch.device(device).type)
+    if "rank" in calibration.signals:
+        ranker.warm_up()
+    return Reader(Path(path).name, model, tokenizer, spec, calibration, ranker)

@@ -21,16 +21,16 @@ _FORM = re.compile(
 )
 OF_SENTENCE = {
     "similarity": "cosine of the question and the sentence",
-    "passage": "mean cosine of the question and the sentences of its passage",
     "words": "share of the question's content words in it, each by its rarity among the sentences",
+    "rank": "the ranker's log-odds that it answers, against no sentence of its passage",
     "relevance": "the reader's logit of evidence less that of refusal at the sentence's end",
     "likelihood": "the reader's log-likelihood of it as evidence, over its tokens plus an offset",
-    "question": "the reader's mean log-likelihood of a token of the question after it",
 }
-COSTLY = ("likelihood", "question")  # a run of the model over each sentence
+COSTLY = ("likelihood",)  # a run of the model over each sentence
 OF_QUESTION = {
     "similarity": "the highest cosine of the question and a sentence",
     "words": "share of the question's different content words that stand in the passages",
+    "rank": "log of the ranker's summed odds of the sentences (log-sum-exp of rank)",
     "refusal": "log-odds that the reader's first word is not the refusal",
     "relevance": "log of the summed odds of the sentences against none (log-sum-exp of relevance)",
 }
@@ -48,8 +48,8 @@ class SignalReader(Protocol):
     def likelihoods(self, reading: Read, sentences: Sequence[str]) -> list[float]:
         """How likely each sentence is as evidence, over its length."""
 
-    def question_given(self, question: str, texts: Sequence[str]) -> list[list[float]]:
-        """Log-likelihood of each token of the question after each text."""
+    def ranks(self, question: str, passages: Sequence[Passage]) -> list[list[float]]:
+        """The ranker's log-odds of each sentence of each passage."""
 
     def log_refusal(self, reading: Read) -> float:
         """Log-probability that the first word is the refusal."""
@@ -76,11 +76,10 @@ def of_sentences(
     texts = [candidate.sentence.text for candidate in found]
     make = {
         "similarity": lambda: [cosines[c.source - 1][c.index] for c in found],
-        "passage": lambda: [_mean(cosines[c.source - 1]) for c in found],
         "words": lambda: rare_words(question, texts),
+        "rank": lambda: _ranks(question, found, reader),
         "relevance": lambda: [reading.relevance[c.source - 1][c.index] for c in found],
         "likelihood": lambda: reader.likelihoods(reading, texts),
-        "question": lambda: [_mean(row) for row in reader.question_given(question, texts)],
     }
     return {name: make[name]() for name in names}
 
@@ -98,6 +97,9 @@ def of_question(
         "similarity": lambda: max((value for row in cosines for value in row), default=-1.0),
         "words": lambda: agree.share_of_words(
             without_form(question), " ".join(p.text for p in passages)
+        ),
+        "rank": lambda: log_sum_exp(
+            [x for row in reader.ranks(without_form(question), passages) for x in row]
         ),
         "refusal": lambda: log_odds_against(reader.log_refusal(reading)),
         "relevance": lambda: log_sum_exp([x for row in reading.relevance for x in row]),
@@ -141,5 +143,7 @@ def log_sum_exp(values: Sequence[float]) -> float:
     return top + math.log(sum(math.exp(value - top) for value in values))
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+def _ranks(question: str, found: Sequence[Candidate], reader: SignalReader) -> list[float]:
+    passages = {c.source: c.passage for c in found}
+    rows = dict(zip(passages, reader.ranks(without_form(question), list(passages.values()))))
+    return [rows[c.source][c.index] for c in found]

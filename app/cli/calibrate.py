@@ -10,8 +10,8 @@ from app.cli.options import MODEL, add_library_options, positive
 if TYPE_CHECKING:
     from app.evaluate.calibrate import Case
 
-EVIDENCE = ("similarity", "relevance")
-RULE = ("similarity", "words", "refusal", "relevance")
+EVIDENCE = ("similarity", "rank")
+RULE = ("similarity", "words", "rank", "refusal")
 
 
 def add_parser(subparsers: "argparse._SubParsersAction") -> None:
@@ -49,6 +49,7 @@ def add_parser(subparsers: "argparse._SubParsersAction") -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Find the signals of the sets or read them, fit, print the tables, write calibration.json."""
+    from app.answer.signals import COSTLY
     from app.evaluate import calibrate, calibrate_table
 
     known = calibrate.read_cases(args.cases) if args.cases else find(args)
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         fitted, args.signals, args.rule, args.shortlist, args.wrongly, described(args, fitted)
     )
     found = next(case.sentences for case in known if case.sentences)
-    ways = {name: {name: 1.0} for name in found if name not in ("likelihood", "question")}
+    ways = {name: {name: 1.0} for name in found if name not in COSTLY}
     print(calibrate_table.evidence_table(reported, {**ways, "all": made.evidence}, args.shortlist))
     singles = {name: calibrate.fit_rule(fitted, [name], args.wrongly) for name in args.rule}
     print("\n" + calibrate_table.rule_table(reported, {**singles, "all": made.rule}))
@@ -94,6 +95,7 @@ def find(args: argparse.Namespace) -> "list[Case]":
 def described(args: argparse.Namespace, fitted: "list[Case]") -> dict[str, str]:
     """How a calibration came about: the command, without folders, and what it was fitted on."""
     from app.answer.calibration import weights_digest
+    from app.rank.ranker import RANKER
 
     command = ["python -m app calibrate", "--fit", *args.fit]
     command += ["--report", *args.report] if args.report else []
@@ -101,4 +103,5 @@ def described(args: argparse.Namespace, fitted: "list[Case]") -> dict[str, str]:
     command += ["--signals", *args.signals, "--rule", *args.rule]
     command += ["--shortlist", str(args.shortlist), "--wrongly", str(args.wrongly)]
     weights = weights_digest(args.model)
-    return {"command": " ".join(command), "cases": str(len(fitted)), "weights": weights}
+    told = {"command": " ".join(command), "cases": str(len(fitted)), "weights": weights}
+    return told | ({"ranker": weights_digest(RANKER)} if "rank" in command else {})

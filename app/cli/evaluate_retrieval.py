@@ -11,8 +11,9 @@ from app.cli.options import MODEL, add_library_options, open_library, positive
 if TYPE_CHECKING:
     from app.evaluate import beir, qasper, retrieval
 
-COMPARED = ("hybrid", "similarity", "sentence", "bm25", "mmr", "compression", "compression-xlstm")
-ON_TEXTS = ("hybrid", "similarity", "sentence", "bm25", "compression")
+COMPARED = ("hybrid", "similarity", "sentence", "bm25", "mmr", "compression", "rerank")
+COMPARED += ("compression-xlstm",)
+ON_TEXTS = ("hybrid", "similarity", "sentence", "bm25", "compression", "rerank")
 HALVES = ("choosing", "reporting")
 SETTINGS = ("questions", "half", "retrievers", "collections", "qasper", "on_texts", "words")
 

@@ -103,7 +103,7 @@ class CompressionRetriever(Retriever):
             chunk=number,
             place=np.array([i for _, i in places]),
             length=np.array([len(text) for text in texts]),
-            score=self.scores(question, chunks, number, texts, vectors),
+            score=self.scores(question, chunks, places, texts, vectors),
             vectors=vectors,
         )
 
@@ -111,16 +111,16 @@ class CompressionRetriever(Retriever):
         self,
         question: str,
         chunks: Sequence[Chunk],
-        number: np.ndarray,
+        places: Sequence[tuple[int, int]],
         texts: Sequence[str],
         vectors: np.ndarray,
     ) -> np.ndarray:
-        """Score (n,) of each of n sentences, given which of the chunks each stands in."""
+        """Score (n,) of each of n sentences, given the chunk and the place in it of each."""
         library, query = self.library, self.library.embedder.encode_question(question)
         whole = np.array([library.vector(chunk.id) @ query for chunk in chunks])
         whole += self.words * library.words.cover(question, [chunk.text for chunk in chunks])
         own = vectors @ query + self.words * library.words.cover(question, texts)
-        return self.weight * own + (1 - self.weight) * whole[number]
+        return self.weight * own + (1 - self.weight) * whole[[chunk for chunk, _ in places]]
 
 
 def choose(sentences: Sentences, limits: Limits) -> list[int]:

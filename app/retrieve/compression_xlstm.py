@@ -43,12 +43,12 @@ class LikelihoodCompressionRetriever(CompressionRetriever):
         self,
         question: str,
         chunks: Sequence[Chunk],
-        number: np.ndarray,
+        places: Sequence[tuple[int, int]],
         texts: Sequence[str],
         vectors: np.ndarray,
     ) -> np.ndarray:
         """Score (n,) of each of n sentences; -inf for those that the model does not read."""
-        fit = super().scores(question, chunks, number, texts, vectors)
+        fit = super().scores(question, chunks, places, texts, vectors)
         rows = np.argsort(-fit, kind="stable")[: self.read]
         given = np.array(self.reader.question_given(question, [texts[row] for row in rows]))
         scores = np.full(len(texts), -np.inf)

@@ -8,6 +8,7 @@ from app.retrieve.compression import CompressionRetriever
 from app.retrieve.compression_xlstm import LikelihoodCompressionRetriever
 from app.retrieve.ensemble import EnsembleRetriever, HybridRetriever
 from app.retrieve.mmr import MMRRetriever
+from app.retrieve.rerank import RerankRetriever
 from app.retrieve.sentence import SentenceRetriever
 from app.retrieve.similarity import SimilarityRetriever
 
@@ -16,6 +17,7 @@ RETRIEVERS: dict[str, type[Retriever]] = {
     "compression": CompressionRetriever,
     "compression-xlstm": LikelihoodCompressionRetriever,
     "hybrid": HybridRetriever,
+    "rerank": RerankRetriever,
     "bm25": BM25Retriever,
     "sentence": SentenceRetriever,
     "mmr": MMRRetriever,

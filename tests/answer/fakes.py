@@ -120,8 +120,8 @@ class FakeRetriever:
 class FakeReader:
     """Signals by text, and a phrased answer given beforehand; counts how often it is called.
 
-    `refuses` is the log-probability of the refusal, `explains` the log-likelihood of each token of
-    the question after a text, `relevant` that of a sentence at its end, `prefers` the likelihood of
+    `refuses` is the log-probability of the refusal, `odds` the ranker's log-odds of a sentence,
+    `relevant` the reader's own at its end, `prefers` the likelihood of
     a phrased answer, `held` what is written when held to the evidence's words.
     """
 
@@ -135,7 +135,7 @@ class FakeReader:
         *,
         calibration=BOTH,
         refuses=-1.0,
-        explains=None,
+        odds=None,
         relevant=None,
         prefers=None,
         held=(),
@@ -144,7 +144,8 @@ class FakeReader:
         self.spec, self.table, self.writes = spec(**changes), likelihoods or {}, writes
         self.declines, self.calls, self.states = declines, 0, []
         self.calibration, self.refuses = calibration, refuses
-        self.explains, self.relevant, self.scored = explains or {}, relevant or {}, []
+        self.odds, self.relevant, self.scored = odds or {}, relevant or {}, []
+        self.ranked = []
         self.prefers, self.held = prefers or {}, held
 
     def prompt(self, question, passages):
@@ -167,8 +168,9 @@ class FakeReader:
         self.scored.append(list(sentences))
         return [self.table.get(text, -3.0) for text in sentences]
 
-    def question_given(self, question, texts):
-        return [self.explains.get(text, [-2.0]) for text in texts]
+    def ranks(self, question, passages):
+        self.ranked.append((question, len(passages)))
+        return [[self.odds.get(s.text, -4.0) for s in each.sentences] for each in passages]
 
     def log_refusal(self, reading):
         return self.refuses

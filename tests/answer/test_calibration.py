@@ -10,6 +10,7 @@ import pytest
 from app.answer.calibration import UNCALIBRATED, Calibration, Rule, chance, weights_digest
 
 READER = Path(__file__).resolve().parents[2] / "data" / "models" / "reader"
+RANKER = READER.parent / "ranker"
 
 RULE = Rule({"words": 2.0, "refusal": 0.5}, constant=-1.0, threshold=-0.5)
 
@@ -59,6 +60,10 @@ def test_the_readers_calibration_was_fitted_to_its_own_weights():
     calibration = Calibration.load(READER)
     assert calibration is not UNCALIBRATED, "run: python -m app calibrate"
     assert calibration.fitted["weights"] == weights_digest(READER), "run: python -m app calibrate"
+    if "rank" in calibration.signals:
+        assert calibration.fitted["ranker"] == weights_digest(RANKER), (
+            "run: python -m app calibrate"
+        )
 
 
 @pytest.mark.parametrize(
@@ -67,7 +72,7 @@ def test_the_readers_calibration_was_fitted_to_its_own_weights():
         ({"format": 2}, "format 2; this version reads 1"),
         ({"evidence": {"colour": 1.0}}, "no signal 'colour'; it has similarity"),
         ({"evidence": {}}, "at least one"),
-        ({"evidence": {"likelihood": 1.0}}, "besides the costly likelihood, question"),
+        ({"evidence": {"likelihood": 1.0}}, "besides the costly likelihood"),
         ({"evidence": {"words": math.nan}}, "must be numbers"),
         ({"shortlist": 0}, "must be at least 1"),
         ({"rule": {"weights": {"luck": 1.0}, "constant": 0, "threshold": 0}}, "signal 'luck'"),

@@ -30,14 +30,13 @@ def asked(reader, cosines=COSINES):
 
 def test_signals_of_sentences_by_hand():
     reader = FakeReader(
-        {WIDTH: -1.0}, explains={HEADS: [-1.0, -0.5]}, relevant={HEADS: 2.0, GATES: 0.5}
+        {WIDTH: -1.0}, odds={HEADS: 1.5, WIDTH: -2.5}, relevant={HEADS: 2.0, GATES: 0.5}
     )
     got = signals.of_sentences(signals.OF_SENTENCE, *asked(reader))
     assert got["similarity"] == [0.9, 0.6, 0.2, 0.4]
-    assert got["passage"] == pytest.approx([0.75, 0.75, 0.3, 0.3])
+    assert got["rank"] == [-4.0, -2.5, -4.0, 1.5]
     assert got["relevance"] == [0.5, -3.0, -3.0, 2.0]
     assert got["likelihood"] == [-3.0, -1.0, -3.0, -3.0]
-    assert got["question"] == [-2.0, -2.0, -2.0, -0.75]
     # content words of the question: head (in one of the four), block (in two), model
     rare = {1: math.log(1 + 3.5 / 1.5), 2: math.log(1 + 2.5 / 2.5)}
     total = rare[1] + rare[2] + rare[1]
@@ -48,14 +47,30 @@ def test_signals_of_sentences_by_hand():
 def test_what_is_not_asked_for_costs_nothing():
     reader = FakeReader()
     assert set(signals.of_sentences(["similarity"], *asked(reader))) == {"similarity"}
-    assert reader.scored == []
+    assert reader.scored == [] and reader.ranked == []
+
+
+def test_the_rank_of_a_candidate_is_that_of_its_place_in_its_passage():
+    # the first passage gives no candidate: its one sentence is a heading
+    passages = [passage("1 Introduction"), passage(LAKES, HEADS, kept=(1,)), passage(WIDTH)]
+    reader = FakeReader(odds={HEADS: 1.5, WIDTH: -2.5})
+    found = candidates(passages, [[0], [0], [0]])
+    assert [(c.source, c.index) for c in found] == [(2, 0), (3, 0)]
+    got = signals.of_sentences(["rank"], QUESTION, found, [], reader, None)
+    assert got == {"rank": [1.5, -2.5]}
+    form = f"{QUESTION} Answer in bullet points."
+    signals.of_sentences(["rank"], form, found, [], reader, None)
+    assert reader.ranked == [(QUESTION, 2)] * 2
 
 
 def test_signals_of_a_question_by_hand():
-    reader = FakeReader(relevant={HEADS: 2.0, GATES: 0.5}, refuses=math.log(0.2))
+    reader = FakeReader(
+        relevant={HEADS: 2.0, GATES: 0.5}, refuses=math.log(0.2), odds={HEADS: 1.5, WIDTH: -2.5}
+    )
     question, _, near, _, reading = asked(reader)
     got = signals.of_question(signals.OF_QUESTION, question, PASSAGES, near, reader, reading)
     assert got["similarity"] == 0.9 and got["words"] == 1.0
+    assert got["rank"] == pytest.approx(math.log(math.exp(1.5) + math.exp(-2.5) + 2 * math.exp(-4)))
     assert got["refusal"] == pytest.approx(math.log(0.8 / 0.2))
     odds = math.exp(2) + math.exp(0.5) + 2 * math.exp(-3)
     assert got["relevance"] == pytest.approx(math.log(odds))

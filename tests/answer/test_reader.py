@@ -1,5 +1,7 @@
 """The reader on a tiny model with random weights, against plain forward passes over whole texts."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from fakes import SPECIAL, CharTokenizer, passage, spec
@@ -75,6 +77,18 @@ def test_a_question_cannot_bring_in_a_mark_of_its_own_when_it_is_scored(reader):
     with pytest.raises(ValueError, match="empty"):
         reader.question_given(" <|none|> ", ["It is so."])
     assert reader.question_given("Why?", []) == []
+
+
+def test_the_ranker_reads_whole_chunks_and_scores_are_those_of_the_kept_sentences(reader):
+    class Lengths:
+        def scores(self, question, passages):
+            self.given = question, passages
+            return [[float(len(text)) for text in passage] for passage in passages]
+
+    asked = replace(reader, ranker=Lengths())
+    found = [passage("It is so.", "Is it?", "Yes!", kept=(0, 2)), passage("No.", rank=2)]
+    assert asked.ranks("Why?", found) == [[9.0, 4.0], [3.0]]
+    assert asked.ranker.given == ("Why?", [["It is so.", "Is it?", "Yes!"], ["No."]])
 
 
 def test_the_first_word_decides_whether_the_reader_declines(reader):

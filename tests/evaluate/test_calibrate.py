@@ -1,7 +1,10 @@
 """From questions to cases to a calibration, with a reader and cosines that are seen."""
 
+import hashlib
 import json
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tests.answer.fakes import FakeReader
@@ -26,6 +29,7 @@ QUESTION = Question(
 )  # fmt: skip
 
 RULE = ("refusal", "words")
+RANKER = Path(__file__).resolve().parents[2] / "data/models/ranker"
 
 
 def with_(**changes):
@@ -144,3 +148,23 @@ def test_a_calibration_is_fitted_from_kept_cases(tmp_path, capsys):
     command = json.loads((tmp_path / "calibration.json").read_text())["fitted"]["command"]
     assert command.startswith("python -m app calibrate --fit s") and str(tmp_path) not in command
     assert main([*asked[:3], "--fit", "x", "--model", str(tmp_path)]) == 1
+    assert "ranker" not in made.fitted
+
+
+def test_a_calibration_that_asks_the_ranker_says_which(tmp_path):
+    known = [case(n) for n in range(20)] + [case(n, UNANSWERABLE, right=()) for n in range(20)]
+    known = [
+        replace(each, sentences={"rank": [1.0, n % 3]}, question={"rank": float(n % 5)})
+        for n, each in enumerate(known)
+    ]
+    list(calibrate.kept(tmp_path / "cases.jsonl", known))
+    asked = ["calibrate", "--from", str(tmp_path / "cases.jsonl"), "--fit", "s"]
+    asked += ["--signals", "rank", "--rule", "rank", "--model", str(tmp_path)]
+    assert main(asked) == 0
+    stored = RANKER / "adapters.safetensors"
+    digest = hashlib.sha256(stored.name.encode() + b"\0" + sha256_of(stored)).hexdigest()
+    assert Calibration.load(tmp_path).fitted["ranker"] == digest
+
+
+def sha256_of(path):
+    return hashlib.sha256(path.read_bytes()).digest()

@@ -34,11 +34,15 @@ def test_right_sentences_hold_the_evidence_or_are_held_by_it():
 
 def test_ranks_by_hand():
     library = Stub(GATES, WIDTH, LAKES, cosines={GATES: 0.9, WIDTH: 0.6, LAKES: 0.3})
-    reader = FakeReader({GATES: -2.0, WIDTH: -1.0, LAKES: -3.0}, relevant={WIDTH: 1.0})
+    reader = FakeReader(
+        {GATES: -2.0, WIDTH: -1.0, LAKES: -3.0},
+        relevant={WIDTH: 1.0},
+        odds={LAKES: 2.0, WIDTH: 1.0},
+    )
     (row,) = choosing.evaluate(library, [QUESTION], reader, "similarity")
     # as answered: GATES and WIDTH have standardised sums 0 + 1.22 and 1.22 + 0: the first there;
-    # all stand in one passage; only WIDTH is relevant; no sentence has the stem of "wide"
-    wanted = {"as answered": 2, "similarity": 2, "passage": 2, "words": 2, "relevance": 1}
+    # LAKES has the highest odds; only WIDTH is relevant; no sentence has the stem of "wide"
+    wanted = {"as answered": 2, "similarity": 2, "words": 2, "rank": 2, "relevance": 1}
     assert row.ranks == wanted and row.retrieved
     assert row.first == GATES and not row.declined and row.answerable
     assert library.settings == {"k": 3, "papers": ("a.pdf",)}
@@ -61,11 +65,11 @@ def test_a_question_is_declined_by_the_rule_where_there_is_one():
 
 def test_the_summary_counts_only_what_could_be_chosen():
     def row(ranks, answerable=True, declined=False):
-        names = ("as answered", "similarity", "passage", "words", "relevance")
+        names = ("as answered", "similarity", "words", "rank", "relevance")
         return choosing.Row("1", "a", answerable, dict(zip(names, ranks)), declined, "", "")
 
     none = (None,) * 5
-    rows = [row((1, 2, 1, 1, 1)), row((2, 1, 2, 3, 1)), row(none, declined=True)]
+    rows = [row((1, 2, 1, 1, 1)), row((2, 1, 3, 2, 1)), row(none, declined=True)]
     rows.append(row(none, answerable=False, declined=True))
     by = {record["order"]: record for record in choosing.summary(rows)}
     assert [by["as answered"][f"right@{k}"] for k in (1, 2, 3)] == [0.5, 1.0, 1.0]
