@@ -41,12 +41,6 @@ class Matrix(ctypes.Structure):
     ]
 
 
-class Linear(ctypes.Structure):
-    """`Linear` of model.h: a matrix and a bias."""
-
-    _fields_ = [("matrix", Matrix), ("bias", ctypes.c_void_p)]
-
-
 class NotCompiled(Exception):
     """There is no library; the message says why."""
 

@@ -19,10 +19,6 @@ struct Matrix {          // (rows, columns), row by row
     const float* scale;  // of each row; int8 only
     int64_t rows, columns, kind;
 };
-struct Linear {
-    Matrix matrix;
-    const float* bias;
-};
 struct Block {
     const float *norm_mlstm, *conv, *norm_heads, *norm_ffn;  // conv: (E, K) or null
     const float *gates, *gate_bias;                          // (2 H, E), (2 H)

@@ -132,17 +132,17 @@ struct Left {  // the left operand: floats, or pairs of bfloat16
 };
 
 // acc += left times right; a step of right is `wide` words.
-template <bool PAIRS, int R, int G>
-inline void multiply(__m512 (&acc)[R][G], Left left, const void* right, int64_t wide,
+template <bool PAIRS, int R>
+inline void multiply(__m512 (&acc)[R][GROUPS], Left left, const void* right, int64_t wide,
                      int64_t steps) {
     const int32_t* a = (const int32_t*)left.at;
     const float* b = (const float*)right;
     for (int64_t k = 0; k < steps; k++, a += left.step, b += wide) {
-        __m512 column[G];
-        for (int j = 0; j < G; j++) column[j] = _mm512_loadu_ps(b + j * VECTOR);
+        __m512 column[GROUPS];
+        for (int j = 0; j < GROUPS; j++) column[j] = _mm512_loadu_ps(b + j * VECTOR);
         for (int r = 0; r < R; r++) {
             const __m512i x = _mm512_set1_epi32(a[r * left.row]);
-            for (int j = 0; j < G; j++) {
+            for (int j = 0; j < GROUPS; j++) {
                 if (PAIRS)
                     acc[r][j] = _mm512_dpbf16_ps(acc[r][j], (__m512bh)x, (__m512bh)column[j]);
                 else
@@ -250,20 +250,19 @@ struct Products {
 
     // Rows [64 i, 64 i + 64) of the weights times the tokens' y.
     void project(const Matrix& a, int64_t i, int64_t from, int64_t to, const Halves& y, float* z,
-                 int64_t stride, const float* bias = nullptr) {
+                 int64_t stride) {
         fill(a, i * PANEL, 0, a.columns);
         panel.times(y.at.get(), y.stride, from, to, a.columns, [&](int64_t t, __m512* row) {
             for (int j = 0; j < GROUPS; j++) {
                 const int64_t at = i * PANEL + j * VECTOR;
                 const __mmask16 some = first(a.rows - at);
-                if (bias) row[j] = _mm512_add_ps(row[j], _mm512_maskz_loadu_ps(some, bias + at));
                 _mm512_mask_storeu_ps(z + t * stride + at, some, row[j]);
             }
         });
     }
 
-    // x (tokens, rows of the weights) += the weights times the tokens' y, and the bias.
-    void add(const Matrix& a, const Halves& y, float* x, const float* bias = nullptr) {
+    // x (tokens, rows of the weights) += the weights times the tokens' y.
+    void add(const Matrix& a, const Halves& y, float* x) {
         by_panels(a.rows, [&](int64_t i, int64_t from, int64_t to) {
             for (int64_t k = 0; k < a.columns; k += DEEP) {
                 const int64_t end = std::min(k + DEEP, a.columns);
@@ -273,9 +272,7 @@ struct Products {
                         const int64_t at = i * PANEL + j * VECTOR;
                         const __mmask16 some = first(a.rows - at);
                         float* here = x + t * a.rows + at;
-                        __m512 sum = _mm512_add_ps(_mm512_maskz_loadu_ps(some, here), row[j]);
-                        if (bias && k == 0)
-                            sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(some, bias + at));
+                        const __m512 sum = _mm512_add_ps(_mm512_maskz_loadu_ps(some, here), row[j]);
                         _mm512_mask_storeu_ps(here, some, sum);
                     }
                 });

@@ -17,7 +17,7 @@ SHA256 = {
     TOKENIZER: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
 
-TOKENS_PER_BATCH = 1200  # more does not stay in the cache of a core: slower, seen up to 16,384
+TOKENS_PER_BATCH = 2048  # more does not stay in the cache of a core: slower, seen up to 16,384
 
 
 def minilm_folder() -> Path:

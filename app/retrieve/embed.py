@@ -156,9 +156,6 @@ class Embedder:
 
     def _load(self) -> Any:
         model = _load(self._source, self._device)
-        from app.retrieve.encoder import use_compiled  # torch
-
-        use_compiled(model[0])
         preprocess = model.preprocess
 
         def one_at_a_time(*args: Any, **kwargs: Any) -> Any:

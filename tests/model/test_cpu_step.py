@@ -141,7 +141,7 @@ def test_threads_of_its_own_give_the_same_bits(monkeypatch, tmp_path):
     without = text.replace("if (GOMP_parallel && omp_get_num_threads)", "if (false)")
     assert without != text
     (sources / "model.h").write_text(without)
-    (sources / "encoder.cpp").unlink()  # the step alone: a second in place of ten
+    # the step alone: a second in place of ten
     (sources / "prompt.cpp").write_text('extern "C" int reads_prompts() { return 0; }')
     own = ctypes.CDLL(str(build(sources, tmp_path / "made")))
     monkeypatch.setattr(cpu_step, "library", lambda: own)
