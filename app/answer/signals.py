@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from app.answer import agree, support
-from app.answer.evidence import Candidate
+from app.answer.evidence import Candidate, standardised
 from app.papers.records import Passage
 
 # "Answer in bullet points.": words that no passage needs to hold.
@@ -19,10 +19,12 @@ _FORM = re.compile(
     r"[^.?!]*\b(?:bullet|bullets|points?|sentences?|words?|list|briefly)\b[^.?!]*[.?!]?\s*$",
     re.IGNORECASE,
 )
+# Log-odds of a standard deviation of cosine, where cosine alone chooses: as `calibrate` fits it.
+NEARNESS = 1.8
 OF_SENTENCE = {
     "similarity": "cosine of the question and the sentence",
     "words": "share of the question's content words in it, each by its rarity among the sentences",
-    "rank": "the ranker's log-odds that it answers, against no sentence of its passage",
+    "rank": "log-probability that it answers: the ranker's; what it gives to none, by cosine",
     "relevance": "the reader's logit of evidence less that of refusal at the sentence's end",
     "likelihood": "the reader's log-likelihood of it as evidence, over its tokens plus an offset",
 }
@@ -77,7 +79,7 @@ def of_sentences(
     make = {
         "similarity": lambda: [cosines[c.source - 1][c.index] for c in found],
         "words": lambda: rare_words(question, texts),
-        "rank": lambda: _ranks(question, found, reader),
+        "rank": lambda: _ranks(question, found, cosines, reader),
         "relevance": lambda: [reading.relevance[c.source - 1][c.index] for c in found],
         "likelihood": lambda: reader.likelihoods(reading, texts),
     }
@@ -143,7 +145,27 @@ def log_sum_exp(values: Sequence[float]) -> float:
     return top + math.log(sum(math.exp(value - top) for value in values))
 
 
-def _ranks(question: str, found: Sequence[Candidate], reader: SignalReader) -> list[float]:
+def _ranks(
+    question: str,
+    found: Sequence[Candidate],
+    cosines: Sequence[Sequence[float]],
+    reader: SignalReader,
+) -> list[float]:
     passages = {c.source: c.passage for c in found}
     rows = dict(zip(passages, reader.ranks(without_form(question), list(passages.values()))))
-    return [rows[c.source][c.index] for c in found]
+    near = standardised([cosines[c.source - 1][c.index] for c in found])
+    return shared_out(
+        [rows[c.source][c.index] for c in found], [NEARNESS * value for value in near]
+    )
+
+
+def shared_out(odds: Sequence[float], other: Sequence[float]) -> list[float]:
+    """Log-probability of each of n things: p(i) + p(none) q(i).
+
+    Args:
+        odds: Log-odds of each against none; p is their softmax with none, whose log-odds are 0.
+        other: Log-odds of each, less any constant, by which none is shared out; q is their softmax.
+    """
+    every = log_sum_exp([0.0, *odds])
+    none, total = -every, log_sum_exp(other)
+    return [log_sum_exp([x - every, none + y - total]) for x, y in zip(odds, other)]

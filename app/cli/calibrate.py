@@ -10,8 +10,8 @@ from app.cli.options import MODEL, add_library_options, positive
 if TYPE_CHECKING:
     from app.evaluate.calibrate import Case
 
-EVIDENCE = ("similarity", "rank")
-RULE = ("similarity", "words", "rank", "refusal")
+EVIDENCE = ("rank",)
+RULE = ("similarity", "rank")
 
 
 def add_parser(subparsers: "argparse._SubParsersAction") -> None:

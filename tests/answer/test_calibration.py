@@ -60,10 +60,9 @@ def test_the_readers_calibration_was_fitted_to_its_own_weights():
     calibration = Calibration.load(READER)
     assert calibration is not UNCALIBRATED, "run: python -m app calibrate"
     assert calibration.fitted["weights"] == weights_digest(READER), "run: python -m app calibrate"
-    if "rank" in calibration.signals:
-        assert calibration.fitted["ranker"] == weights_digest(RANKER), (
-            "run: python -m app calibrate"
-        )
+    assert "rank" in calibration.signals
+    ranker = weights_digest(RANKER)
+    assert calibration.fitted["ranker"] == ranker, "run: python -m app calibrate"
 
 
 @pytest.mark.parametrize(

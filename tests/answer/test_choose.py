@@ -3,6 +3,7 @@
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from fakes import FakeReader, FakeRetriever, passage
 
@@ -34,7 +35,11 @@ def test_signals_of_sentences_by_hand():
     )
     got = signals.of_sentences(signals.OF_SENTENCE, *asked(reader))
     assert got["similarity"] == [0.9, 0.6, 0.2, 0.4]
-    assert got["rank"] == [-4.0, -2.5, -4.0, 1.5]
+    odds, near = [-4.0, -2.5, -4.0, 1.5], np.array([0.9, 0.6, 0.2, 0.4])
+    shares = np.exp([0.0, *odds]) / np.exp([0.0, *odds]).sum()
+    rest = np.exp(1.8 * (near - near.mean()) / near.std())
+    wanted = np.log(shares[1:] + shares[0] * rest / rest.sum())
+    assert got["rank"] == pytest.approx(wanted.tolist())
     assert got["relevance"] == [0.5, -3.0, -3.0, 2.0]
     assert got["likelihood"] == [-3.0, -1.0, -3.0, -3.0]
     # content words of the question: head (in one of the four), block (in two), model
@@ -56,10 +61,14 @@ def test_the_rank_of_a_candidate_is_that_of_its_place_in_its_passage():
     reader = FakeReader(odds={HEADS: 1.5, WIDTH: -2.5})
     found = candidates(passages, [[0], [0], [0]])
     assert [(c.source, c.index) for c in found] == [(2, 0), (3, 0)]
-    got = signals.of_sentences(["rank"], QUESTION, found, [], reader, None)
-    assert got == {"rank": [1.5, -2.5]}
+    cosines = [[0.5], [0.5], [0.5]]
+    got = signals.of_sentences(["rank"], QUESTION, found, cosines, reader, None)["rank"]
+    first, second, none = math.exp(1.5), math.exp(-2.5), 1.0
+    total = first + second + none
+    wanted = [math.log((each + none / 2) / total) for each in (first, second)]
+    assert got == pytest.approx(wanted)
     form = f"{QUESTION} Answer in bullet points."
-    signals.of_sentences(["rank"], form, found, [], reader, None)
+    signals.of_sentences(["rank"], form, found, cosines, reader, None)
     assert reader.ranked == [(QUESTION, 2)] * 2
 
 
@@ -76,6 +85,15 @@ def test_signals_of_a_question_by_hand():
     assert got["relevance"] == pytest.approx(math.log(odds))
     assert signals.rare_words("Which of the?", [GATES]) == [0.0]
     assert signals.rare_words(QUESTION, []) == []
+
+
+def test_what_nothing_answers_is_left_to_the_cosines():
+    sure = signals.shared_out([-2.0, 5.0, -2.0], [0.0, 0.0, 9.0])
+    assert sure.index(max(sure)) == 1
+    unsure = signals.shared_out([-9.0, -8.0, -9.0], [0.0, 0.0, 2.0])
+    assert unsure.index(max(unsure)) == 2
+    for row in (sure, unsure):
+        assert sum(map(math.exp, row)) == pytest.approx(1.0)
 
 
 def test_log_odds_have_an_end():
