@@ -21,8 +21,8 @@ from app.show import text
 LEAST_COSINE = 0.25  # below it nothing counts as found, and the reader is not asked
 # How many evidence sentences a mode shows at most, and how many log-odds below the best one the
 # others may be. Over 79 questions on papers with a right sentence among three passages, the best
-# alone is right in 63 %; within the limits of quotes 2.1 are shown and one of them is right in
-# 86 %, of always three in 90 % (data/experiments/answer.md).
+# alone is right in 66 %; within the limits of quotes 2.1 are shown and one of them is right in
+# 81 %, of always three in 86 % (data/experiments/ranker.md).
 SHOWN = {"quote": (3, 2.0), "sentence": (3, 2.0), "short": (1, 0.0), "bullets": (3, 2.0)}
 
 
