@@ -84,9 +84,10 @@ def find(args: argparse.Namespace) -> "list[Case]":
     from app.evaluate import calibrate
 
     reader, known = load_reader(args.model, device=args.device), []
+    names = tuple(dict.fromkeys(("similarity", *args.signals)))  # what tables compare with, too
     for name in dict.fromkeys((*args.fit, *args.report)):
         questions = asked(args, name)
-        made = calibrate.cases(questions, reader, args.signals, args.rule, args.k, args.together)
+        made = calibrate.cases(questions, reader, names, args.rule, args.k, args.together)
         known += calibrate.kept(args.output, made) if args.output else made
         print(f"{name}: {len(questions)} questions", flush=True)
     return known

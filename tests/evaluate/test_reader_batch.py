@@ -148,4 +148,5 @@ def test_a_calibration_needs_torch_and_tokenizers_alone(folder, tmp_path):
     asked += ["--model", str(folder / "model"), "--output", str(out)]
     done = without_heavy(["calibrate", *asked])
     assert done.returncode == 0, done.stderr
-    assert "evidence by rank" in done.stdout and calibrate.read_cases(out)
+    assert "evidence by rank" in done.stdout
+    assert set(calibrate.read_cases(out)[0].sentences) == {"similarity", "rank"}

@@ -60,7 +60,6 @@ def data(tmp_path_factory):
     return write_toy_data(tmp_path_factory.mktemp("data"), documents=8)
 
 
-@pytest.mark.slow
 def test_from_question_sets_to_a_ranker_that_reads(data, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("app.train.ranker_examples.HELD_PAPERS", 3)
     sets = ["--questions", "squad", "--own", "paper_pairs", "--passes", "1"]
