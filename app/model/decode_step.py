@@ -19,6 +19,8 @@ from app.model.xlstm import XLSTM
 class DecodeStep:
     """One token for each of `batch` rows on the fused kernels, on buffers that never move.
 
+    More than one row is not verified: GPU tests of 8 and 32 rows fail (data/experiments/decode.md).
+
     Attributes:
         tokens: (B,) int64, read by the next step, then what it chose.
         logits: (B,V) float32 of the last step.
