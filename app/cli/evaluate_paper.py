@@ -14,7 +14,7 @@ def add_task(tasks: "argparse._SubParsersAction") -> None:
     parser.add_argument("--questions", type=Path, default=FOLDER / "xlstm-questions.jsonl")
     parser.add_argument("--verdicts", type=Path, default=FOLDER / "xlstm-verdicts.jsonl")
     parser.add_argument("--output", type=Path, default=FOLDER / "xlstm-answers.md")
-    parser.add_argument("--retriever", default="similarity", help="default: similarity")
+    parser.add_argument("--retriever", default="rerank", help="default: rerank")
     parser.add_argument("--k", type=positive, default=3, help="passages to read (default: 3)")
     parser.add_argument("--mode", default="sentence", help="default: sentence")
     parser.add_argument("--model", default=MODEL, help=f"folder of the reader (default: {MODEL})")
