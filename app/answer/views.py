@@ -11,7 +11,7 @@ from app.show import html, text
 if TYPE_CHECKING:
     from app.answer.records import Answer, AnswerSentence, Evidence, Source
 
-WEAK = "Weak evidence: the reader would rather not answer from these passages."
+WEAK = "Weak evidence: these passages more likely hold no answer than one."
 UNKNOWN = "[?] marks a number or name that stands in none of the passages."
 UNSUPPORTED = "not supported by the passages"
 
