@@ -99,17 +99,6 @@ def merged(
     return weights | head | {attention: head[attention].to(dtype)}
 
 
-def truncated(adapters: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
-    """Full adapters of weights as the nearest ones of that rank (Eckart and Young 1936)."""
-    made = dict(adapters)
-    for name in LINEAR:
-        if name + DELTA in made:
-            u, s, v = torch.linalg.svd(made.pop(name + DELTA).float(), full_matrices=False)
-            root = s[:rank].sqrt()
-            made[name + UP], made[name + DOWN] = u[:, :rank] * root, root[:, None] * v[:rank]
-    return made
-
-
 def save(adapters: Mapping[str, Tensor], folder: Path) -> Path:
     """Write `folder/adapters.safetensors`: low-rank parts in int8, the rest in float16.
 

@@ -50,16 +50,6 @@ def test_what_is_saved_is_read_within_half_a_step_of_int8(base, tmp_path):
         assert ((read[QUERY + end] - made[QUERY + end]).abs() <= step / 2 + 1e-6).all()
 
 
-def test_full_adapters_are_cut_to_the_nearest_of_a_rank(base):
-    made = adapters.fresh(base, None, 8)
-    draw = torch.Generator().manual_seed(5)
-    low = torch.randn(384, 3, generator=draw) @ torch.randn(3, 384, generator=draw)
-    made[QUERY + ".delta"] = low
-    cut = adapters.truncated(made, 3)
-    assert torch.allclose(cut[QUERY + ".up"] @ cut[QUERY + ".down"], low, atol=1e-3)
-    assert QUERY + ".delta" not in cut
-
-
 def changed(tmp_path, change):
     stored = load_file(SHIPPED / adapters.FILE)
     change(stored)
